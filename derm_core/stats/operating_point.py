@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .image_means import image_means
-from .intervals import Interval, interval
+from .intervals import Interval
+from .paired import Estimate
 from .resampling import Resamples, make_design
 
 SPECIFICITY = np.linspace(0, 1, 101)
@@ -147,23 +148,12 @@ def operating_point(
     positive, groups, scores_sn = test
     design = make_design(positive.astype(np.int64), groups, 2)
     drawn = Resamples.draw(design, resamples, seed, "operating point")
-    of_image = drawn.weights[:, design.group]
     cut_snk = image_thresholds(val, specificity, folds)
     called_snk = scores_sn[:, :, None] > cut_snk
     of_test = folds[1] if folds else None
-    own_curve = (
-        np.stack([sensitivities(positive, one, specificity) for one in scores_sn]),
-        np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0),
-    )
     caught, spared = (len(np.unique(groups[of])) for of in (positive, ~positive))
-    spans = _spans(
-        "",
-        "sensitivity",
-        [
-            interval(one, drawn.components(under), caught, "recall")
-            for one, under in zip(own_curve[0].T, own_curve[1].T, strict=True)
-        ],
-    )
+    own_curve = _own_curve(drawn, positive, scores_sn, specificity, of_test)
+    spans = _spans("", "sensitivity", [one.interval("recall", caught) for one in own_curve])
     for name, hits, among, count in (
         ("given_sensitivity", called_snk, positive, caught),
         ("given_specificity", ~called_snk, ~positive, spared),
@@ -172,6 +162,44 @@ def operating_point(
         spans |= _spans(f"{name}_", name, [one.interval("recall", count) for one in each])
     finite = np.where(np.isfinite(cut_snk), cut_snk, 0.0)
     return OperatingCurve(threshold=tuple(finite.mean((0, 1)).tolist()), **spans)
+
+
+def _own_curve(
+    drawn: Resamples,
+    positive: np.ndarray,
+    scores_sn: np.ndarray,
+    specificity: np.ndarray,
+    of_test: np.ndarray | None,
+) -> list[Estimate]:
+    """Sensitivity at each specificity on the test set's own ROC curve, out of fold with that of each fold alone.
+
+    Args:
+        drawn: resamples of the test set's groups.
+        positive: (N,) bool.
+        scores_sn: (S, N).
+        specificity: (K,).
+        of_test: (N,) the fold of each image of out-of-fold predictions.
+
+    Returns:
+        K estimates.
+    """
+    of_image = drawn.weights[:, drawn.design.group]
+
+    def curve(images: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [sensitivities(positive[images], one[images], specificity) for one in scores_sn]
+        )
+
+    whole = curve(np.ones(len(positive), bool))
+    under = np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0)
+    folds = [] if of_test is None else [of_test == fold for fold in np.unique(of_test)]
+    by_fold = np.stack([curve(fold) for fold in folds]) if folds else None
+    return [
+        Estimate(
+            whole[:, k], under[:, k : k + 1], drawn, None if by_fold is None else by_fold[..., k]
+        )
+        for k in range(len(specificity))
+    ]
 
 
 def _spans(prefix: str, name: str, each: Sequence[Interval]) -> dict[str, Numbers]:

@@ -32,6 +32,7 @@ from .verdict_details import details
 PLAIN_LABEL, RANDOM_NAME = "VAE (plain)", "random weights"
 MASKED = "recipe:masked"
 DEMONSTRATION = "Demonstration, not evidence: "
+DISAGREE = "the two ways of tuning the classifier disagree"  # one of them may just show nothing
 
 
 def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "") -> str:
@@ -129,8 +130,7 @@ class _Words:
                     "lower": f"{rival} is more accurate than {names}",
                     "equivalent": f"{names} {verb} as accurate as {rival} within 2 points",
                     "not shown": f"no difference in accuracy from {rival} is shown for {' or '.join(arms)}",
-                    "depends on tuning": f"whether {names} {verb} more or less accurate than {rival} depends on "
-                    "how the classifier is tuned",
+                    "depends on tuning": f"no firm answer for {names} against {rival}, as {DISAGREE}",
                 }[says]
             )
         return parts
@@ -150,7 +150,7 @@ class _Words:
             }[self.survives_matched()]
             return f"{self.name(arm)} has the smaller overfitting gap{self._shown_in(arm)}, {end}"
         if any(claim.says == "depends on tuning" for claim in claims):
-            return "which has the smaller overfitting gap depends on how the classifier is tuned"
+            return f"no firm answer on the overfitting gap, as {DISAGREE}"
         if any(claim.says in CLAIMED for claim in claims):
             return "the two overfitting gaps point opposite ways"
         return "no difference in the overfitting gap is shown"
@@ -175,7 +175,7 @@ class _Words:
         split = count(folds, "fold") if folds else "one split"
         what = "made-up images" if data.name.startswith("synth") else "images"
         return (
-            f"on {data.name} ({data.images:,} {what}{source}, seen at {size} × {size} by the network "
+            f"on {data.name} ({data.images:,} {what}{source}, read at {size} × {size} by "
             f"{backbone['architecture']}; {split})"
         )
 
@@ -190,13 +190,7 @@ class _Words:
             for rival in rivals
             if (claim := self.claim(lead, rival))
         ]
-        masked = ""
-        if self.is_plain[lead] and MASKED in self.result.arms:
-            masked = f"; with masked input {self.level(MASKED)}"
-        text = (
-            f"{self._scope()}, {name} recognises on average {self.level(lead)} of each class "
-            f"(balanced accuracy{masked}): {_phrase(outcomes)}"
-        )
+        text = f"{self._scope()}, {name} has a balanced accuracy of {self.level(lead)}: {_phrase(outcomes)}"
         if self.demonstration:
             text += "; a VAE trained for two minutes shows how the app works, not what such weights are worth"
         elif not opponent(list(self.result.arms)):
@@ -226,7 +220,10 @@ class _Words:
             return ""
         if len(self.vaes) == 1:
             return f"at the same input size, {self.name(arm)} is {_phrase(outcomes)}"
-        return f"the changed recipe, {self.name(arm)}, has {self.level(arm)} and is {_phrase(outcomes)}"
+        masked = ""
+        if MASKED in self.result.arms:
+            masked = f"; with masked input the VAE has {self.level(MASKED)}"
+        return f"the changed recipe, {self.name(arm)}, has {self.level(arm)} and is {_phrase(outcomes)}{masked}"
 
     def _side_by_side(self) -> str:
         main = self.claim(BOTH, self.rival)
@@ -267,7 +264,7 @@ class _Words:
             return {
                 "equivalent": f"{names} are equal within the margin",
                 "not shown": f"{names} are not shown to differ",
-                "depends on tuning": f"no firm answer for {names}, it changes with the tuning of the classifier",
+                "depends on tuning": f"no firm answer for {names}, as {DISAGREE}",
             }[claim.says]
         end = {
             True: "also at matched training accuracy",
@@ -333,7 +330,7 @@ def _phrase(outcomes: Sequence[tuple[Conclusion, str]]) -> str:
                 "lower": f"less accurate than {' and than '.join(names)}",
                 "equivalent": f"as accurate as {listed(names)}, within 2 points",
                 "not shown": f"not shown to differ in accuracy from {either}",
-                "depends on tuning": f"without a firm answer against {either}, as it changes with the tuning",
+                "depends on tuning": f"without a firm answer against {either}, as {DISAGREE}",
             }[says]
         )
     return listed(parts)

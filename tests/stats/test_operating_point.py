@@ -112,3 +112,19 @@ def test_everything_lies_between_its_ends():
             and high.max() <= 1
         )
     assert point.sensitivity[0] == 1 and all(np.diff(point.threshold) >= 0)
+
+
+def test_what_differs_between_folds_widens_every_interval():
+    """Five folds whose models differ: one in five cannot tell the classes apart."""
+    rng = np.random.default_rng(0)
+    n, fold = 1000, np.arange(1000) % 5
+    positive = rng.random(n) < 0.3
+    scores = np.tile(rng.normal(size=n) + 2 * positive * (fold > 0), (2, 1))
+    val, test = (positive, scores), (positive, np.arange(n), scores)
+    pooled = operating_point(val, test, GRID, resamples=200)
+    folded = operating_point(val, test, GRID, resamples=200, folds=(fold, fold))
+    k = 16
+    assert folded.sensitivity == pooled.sensitivity, "the curve is that of all images"
+    for low, high in (("low", "high"), ("given_sensitivity_low", "given_sensitivity_high")):
+        width, plain = (getattr(of, high)[k] - getattr(of, low)[k] for of in (folded, pooled))
+        assert width > 2 * plain
