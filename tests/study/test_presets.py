@@ -98,7 +98,7 @@ def test_unknown_values_are_refused_by_name(arguments):
 def test_five_folds_hold_the_plain_vae_both_sizes_and_the_controls_of_width():
     config = preset("folds")
     assert config.all_folds and config.folds == 5 and config.label_fractions == (0.1, 1.0)
-    assert len(config.seeds) == 3 and config.pretrain.recipe.epochs == 8
+    assert len(config.seeds) == 3 and config.pretrain.recipe.epochs == 4
     assert set(config.arms) == {
         "recipe:paper",
         "recipe:masked",
