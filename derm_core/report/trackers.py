@@ -2,7 +2,7 @@
 
 What is exported: every metric of events.jsonl (the mean over seeds, and each seed beside it),
 images, config and results. A finished study exports the learning curves of the setting that was
-chosen on validation, as in its report; its live events are of the middle of the grid.
+chosen on validation, as in its report; its live events are of the best setting so far.
 """
 
 from __future__ import annotations

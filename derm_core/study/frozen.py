@@ -28,6 +28,7 @@ from .study_data import StudyData
 from .study_result import Grid
 from .trained_arm import FrozenHeads, TrainedArm, TrainedStudy, curve_events
 
+LIVE_POINTS, LIVE_DIGITS = 30, 5  # of the curves that are drawn while heads train
 RULE = (
     "each arm at its own best point of the grid (shared: one point for all arms): the lowest validation loss at the "
     f"final epoch, mean over seeds; the grid is widened, at most {WIDENINGS} times, where a choice lies on its edge"
@@ -188,17 +189,31 @@ def side_by_side(variants: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 def train_heads(heads: Heads, live: bool = True) -> Iterator[Event]:
     """Train all heads.
 
-    Live curves are those of the grid's middle setting, since the choice is made at the end; settings
-    beyond its edge have none (`live` is False), which would draw over them.
+    Live curves are those of each arm's best setting so far, since the choice is made at the end; at
+    about LIVE_POINTS evaluations beyond the first epoch, all of which are made anyway. Settings beyond
+    the edge of the grid have none (`live` is False): their curves would be drawn over these.
     """
-    middle, what, started = len(heads.grid) // 2, "Training heads", time.monotonic()
+    what, started = "Training heads", time.monotonic()
+    every = max(1, round(heads.epochs / LIVE_POINTS))
     for record in heads.fit():
         if record is not None:
-            for arm, values in record.values.items() if live else ():
-                curves = {name: value[:, middle] for name, value in values.items()}
-                yield from curve_events(arm, curves, record.step, record.epoch)
+            at_end = record.step == heads.steps
+            if live and (record.epoch < 1 or record.epoch % every == 0 or at_end):
+                for arm, values in record.values.items():
+                    yield from curve_events(arm, best_so_far(values), record.step, record.epoch)
             yield progress(record.epoch, heads.epochs, "epochs", what=what, started=started)
         yield TICK
+
+
+def best_so_far(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of an arm's curves at one moment (S, G): those (S,) of the setting that validation puts first there.
+
+    That is the one with the lowest validation loss, mean over seeds; a head that diverged counts as
+    infinite. Rounded, since they are drawn and no more.
+    """
+    losses = np.nan_to_num(values["val_loss"], nan=np.inf).mean(0)
+    setting = int(losses.argmin())
+    return {name: value[:, setting].round(LIVE_DIGITS) for name, value in values.items()}
 
 
 def _trained_arm(

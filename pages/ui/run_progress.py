@@ -146,7 +146,8 @@ def _draw_study(workspace: Workspace, run_id: str, events: RunEvents) -> None:
     draw(learning_curves(curves, quantity, styles))
     if not final:
         st.caption(
-            "Until the study is done: the middle setting of its grid. The comparison uses the one chosen on validation."
+            "While the heads train: at each epoch the setting with the lowest validation loss so far, all seeds. The "
+            "comparison uses the one with the lowest at the last epoch."
         )
 
 
