@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from ..config.labels import recorded_label
+from ..data.known_datasets import cited_set
 from ..errors import BundleError, ConfigError
 from ..records import Range, from_json, optional, require, to_json
 from ..workspace import ID_PATTERN
@@ -195,6 +196,13 @@ def _named_by_recipe(card: Card) -> Card:
     is_vae = card.kind == "extractor" or card.arm == "vae"
     label = recorded_label(pretraining) if is_vae and isinstance(pretraining, dict) else None
     return dataclasses.replace(card, label=label) if label else card
+
+
+def pretrained_label(card: Card) -> str:
+    """What an extractor is called as an arm of its own: "VAE pretrained on HAM10000 earlier"."""
+    data = card.training_data
+    name = cited_set(data.attribution) or data.dataset or ""
+    return f"VAE pretrained on {name} earlier" if LABEL.fullmatch(name) else card.name
 
 
 def check_card(card: Card, value: Json) -> None:

@@ -25,20 +25,26 @@ def recorded_label(pretraining: Mapping[str, Any] | None) -> str | None:
     return vae_label(from_json(Recipe, recipe, unknown="ignore")) if recipe else None
 
 
-def study_labels(arms: Sequence[str], input_size: int, vae: str | None = None) -> dict[str, str]:
+def study_labels(
+    arms: Sequence[str],
+    input_size: int,
+    vae: str | None = None,
+    extractors: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """The name of each arm of a study.
 
     Args:
         arms: of the study.
         input_size: of the study, in pixels.
         vae: what its arm vae is called, `vae_label`; None where that is not known.
+        extractors: {arm: what it is called} of arms bundle:NAME that are extractors.
 
     >>> study_labels(["vae", "both"], 64, "VAE + SimCLR")
     {'vae': 'VAE + SimCLR', 'both': 'VAE + SimCLR + ImageNet'}
     >>> study_labels(["imagenet", "imagenet@96", "imagenet+random"], 64)["imagenet"]
     'ImageNet at 64 px'
     """
-    own = {"vae": vae} if vae else {}
+    own = {**(extractors or {}), **({"vae": vae} if vae else {})}
     sized = {"imagenet": f"{arm_label('imagenet')} at {input_size} px"}
     several_sizes = any(arm_size(part) for arm in arms for part in arm_parts(arm))
 

@@ -344,6 +344,16 @@ def share_an_archive(one: str, other: str) -> bool:
     return _letters(one) in archive and _letters(other) in archive
 
 
+def cited_set(citation: str | None) -> str | None:
+    """The name of the public data set that is cited like this; None for others.
+
+    >>> cited_set("Pacheco et al.: PAD-UFES-20 (2020), doi:10.17632/zr7vgbcyr2.1")
+    'PAD-UFES-20'
+    """
+    every = (*TABLE_SETS, *ARRAY_SETS)
+    return next((known.name for known in every if known.citation == citation), None)
+
+
 def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..arms import ARM_STYLES, arm_kind, arm_label, arm_parts, arm_recipe, arm_size, in_order
 from ..bundles.bundle import Bundle, ExtractorBundle, load_bundle, load_extractor
+from ..bundles.card import pretrained_label
 from ..bundles.model_library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
 from ..config.labels import recorded_label, study_labels
@@ -177,10 +178,11 @@ def _extractor_of_bundle(
 ) -> Extractor:
     """The encoder of an extractor bundle, up to the pooled features or to mu, like that of a run."""
     card = bundle.card
+    stands_alone = arm_kind(arm) == "bundle"
     about = {
         "weights": f"extractor {name}",
         "extractor": name,
-        "label": recorded_label(card.config),
+        "label": pretrained_label(card) if stands_alone else recorded_label(card.config),
         "pooling": config.pooling,
         "sha256": card.sha256,
         "transductive": bool(card.record.get("transductive")),
@@ -244,7 +246,7 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
         wanted = in_order([*wanted, stand_in])
         built[stand_in] = build_extractors(stand_in, config, workspace)
     vae = built["vae"][0].info.get("label") if "vae" in built else None
-    labels = study_labels(wanted, config.input_size, vae)
+    labels = study_labels(wanted, config.input_size, vae, _extractor_labels(built))
     notes = [_missing_note(missing, stand_in, [labels[arm] for arm in left_out])] if missing else []
     arms = [
         Arm(arm, _side_by_side([built[part] for part in arm_parts(arm)]), labels[arm])
@@ -257,6 +259,16 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
             "random."
         )
     return arms, notes
+
+
+def _extractor_labels(built: dict[str, list[Extractor]]) -> dict[str, str]:
+    """{arm: its name} of the arms bundle:NAME that are extractors."""
+    infos = {arm: extractors[0].info for arm, extractors in built.items()}
+    return {
+        arm: info["label"]
+        for arm, info in infos.items()
+        if arm_kind(arm) == "bundle" and "extractor" in info
+    }
 
 
 def _side_by_side(parts: list[list[Extractor]]) -> list[list[Extractor]]:

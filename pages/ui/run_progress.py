@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.bundles.card import pretrained_label
 from derm_core.config.labels import recorded_label, study_labels
 from derm_core.jobs.store import Run
 from derm_core.report.run_events import RunEvents
@@ -157,7 +158,11 @@ def _arm_labels(workspace: Workspace, run_id: str) -> dict[str, str]:
         return {arm: one.label for arm, one in result.arms.items()}
     config = cached.config(workspace, run_id)
     vae = recorded_label(config.get("pretrain"))
-    return study_labels(config.get("arms", []), config.get("input_size", 0), vae)
+    extractors = {
+        f"bundle:{card.name}": pretrained_label(card)
+        for card in cached.cards(workspace, "extractor")
+    }
+    return study_labels(config.get("arms", []), config.get("input_size", 0), vae, extractors)
 
 
 def _draw_earlier(workspace: Workspace, run_id: str) -> None:

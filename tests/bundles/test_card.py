@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from derm_core.bundles.card import read_card
+from derm_core.bundles.card import pretrained_label, read_card
+from derm_core.bundles.model_library import find_bundle, verify_bundle
 from derm_core.errors import BundleError
 from tests.bundles.cards import FIELDS, make_card
 
@@ -31,3 +32,11 @@ def test_a_recipe_that_cannot_be_is_refused(recipe):
     broken = {"kind": "vae", "config": {"recipe": recipe}}
     with pytest.raises(BundleError, match=r"Recipe|epochs"):
         read_card(FIELDS | {"initial_weights": broken})
+
+
+def test_an_extractor_is_named_after_what_it_was_pretrained_on(workspace):
+    shipped = verify_bundle(find_bundle(workspace, "skin-vae-resnet18-64"))
+    assert pretrained_label(shipped) == "VAE pretrained on HAM10000 earlier"
+    for dataset, name in (("moles", "VAE pretrained on moles earlier"), ("[x](y)", "tiny-vae")):
+        card = make_card(name="tiny-vae", training_data={"dataset": dataset})
+        assert pretrained_label(card) == name

@@ -176,6 +176,13 @@ def test_both_is_the_two_extractors_side_by_side(workspace, config, monkeypatch)
 
 
 @pytest.mark.slow
+def test_an_extractor_of_the_library_is_named_after_what_it_was_pretrained_on(workspace):
+    shipped = StudyConfig(dataset="tiny", arms=("bundle:skin-vae-resnet18-64",))
+    [arm], notes = resolve_arms(shipped, workspace)
+    assert arm.label == "VAE pretrained on HAM10000 earlier" and not notes
+
+
+@pytest.mark.slow
 def test_the_demo_takes_a_shelf_models_backbone_in_imagenets_place(
     workspace, config, no_imagenet, monkeypatch
 ):
