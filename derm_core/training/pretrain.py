@@ -26,6 +26,7 @@ from ..nets.vae import VAE_MEAN, VAE_STD, decode_colours, latents_like, save_vae
 from ..records import to_json
 from ..seeds import stream_seed
 from ..workspace import RunFiles, Workspace
+from .batches import steps_per_epoch
 from .checkpoint import clear_checkpoints
 from .distributed import current, training_device
 from .engine import Schedule, fit
@@ -39,6 +40,7 @@ MODES = {
     "reproducible": "Reproducible mode.",
     "fast": "Fast mode: seeded only, a repetition is not the same bit for bit.",
 }
+LOG_EVERY = 10  # steps between two metrics of the training, at most
 SAMPLES = (4, 8)  # rows and columns of samples.png (from the prior) and likenesses.png
 
 
@@ -166,6 +168,9 @@ def train_vae(config: PretrainConfig, data: PretrainingData, run: RunFiles) -> I
         precision=precision,
         checkpoint_dir=run.checkpoints,
         evaluate=evaluation,
+        log_every=steps_between_metrics(
+            len(data.pixels), precision.batch_size or recipe.batch_size
+        ),
         mean=VAE_MEAN,
         std=VAE_STD,
         state=state,
@@ -174,6 +179,11 @@ def train_vae(config: PretrainConfig, data: PretrainingData, run: RunFiles) -> I
     yield from _timed(training, state)
     if current().is_main:
         yield from _finish(config, task, data, evaluation, run)
+
+
+def steps_between_metrics(images: int, batch_size: int) -> int:
+    """Four metrics or more in an epoch, so that the curves of few images grow from the first seconds on, too."""
+    return max(1, min(LOG_EVERY, steps_per_epoch(images, batch_size) // 4))
 
 
 def _timed(training: Generator[Event, None, None], state: dict[str, Any]) -> Iterator[Event]:

@@ -11,7 +11,13 @@ from derm_core.data.manifest import save_dataset
 from derm_core.errors import DataError, NotFound
 from derm_core.files import read_json
 from derm_core.nets.vae import load_vae
-from derm_core.training.pretrain import PretrainingData, load_data, pretrain, train_vae
+from derm_core.training.pretrain import (
+    PretrainingData,
+    load_data,
+    pretrain,
+    steps_between_metrics,
+    train_vae,
+)
 from derm_core.workspace import RunFiles
 from tests.builders import name_parts, save_images
 from tests.steps import finish
@@ -37,6 +43,10 @@ def weights_of(config: PretrainConfig, data: PretrainingData, folder) -> str:
 @pytest.fixture(params=["masked", "views"])
 def any_config(request, vae_config, views_config) -> PretrainConfig:
     return {"masked": vae_config, "views": views_config}[request.param]
+
+
+def test_an_epoch_of_few_images_reports_several_times_and_one_of_many_every_ten_steps():
+    assert [steps_between_metrics(images, 64) for images in (40, 420, 1400, 7011)] == [1, 1, 5, 10]
 
 
 @pytest.mark.slow
