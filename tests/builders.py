@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from derm_core.data.manifest import Dataset, DatasetInfo, save_dataset
+from derm_core.data.importers import import_dataset
+from derm_core.data.manifest import Dataset, DatasetInfo, load_dataset, save_dataset
 from derm_core.data.synth.photo import take_view
 from derm_core.data.synth.render import render_scene
 from derm_core.workspace import Workspace
@@ -122,6 +123,20 @@ def write_dataset(
         classes,
         layout="synthetic",
     )
+
+
+def import_ham10000(
+    workspace: Workspace, folder: Path, name: str = "ham", images: int = 14
+) -> Dataset:
+    """Import a folder laid out as HAM10000 is, with images of noise, two to a lesion and class, under any name."""
+    files = write_noise(folder / "HAM10000_images", images, suffix="jpg")
+    lines = ["lesion_id,image_id,dx"]
+    for i, file in enumerate(files):
+        image = file.rename(file.with_name(f"ISIC_{24306 + i:07d}.jpg")).stem
+        lines.append(f"HAM_{i // 2:07d},{image},{('akiec', 'bcc', 'nv')[i // 2 % 3]}")
+    (folder / "HAM10000_metadata.csv").write_text("\n".join(lines) + "\n")
+    import_dataset(workspace, folder, name, sizes=(), processes=1)
+    return load_dataset(workspace, name)
 
 
 def name_parts(workspace: Workspace, dataset: Dataset, parts: Sequence[str | None]) -> Dataset:

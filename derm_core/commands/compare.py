@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from ..arms import arm_kind
 from ..config import StudyConfig, from_dict
 from ..config.recipes import RECIPES
 from ..errors import ConfigError
 from ..files import read_json
 from ..records import description
-from ..study.presets import PRESETS, preset
+from ..study.presets import PRESETS, preset, preset_dataset
 from .compare_predictions import add_predictions_arguments
 from .output import HELP, Answer, Screen
 from .reports import add_report_arguments
@@ -58,8 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {run_id, state, arms, paper_table, verdict, …}, as artefacts/study.json has them."""
-    config = study_config(args) if args.config is None else _repeated(args)
-    return start(config, args, screen)
+    if args.config is not None:
+        return start(_repeated(args), args, screen)
+    name = preset_name(args)
+    dataset = args.dataset or preset_dataset(screen.workspace, name)
+    if not args.dataset and PRESETS[name].made_for:
+        screen.note(f"The dataset {dataset} was recognised as {PRESETS[name].made_for}.")
+    return start(study_config(args, dataset), args, screen)
 
 
 def stored_study(path: Path) -> StudyConfig:
@@ -95,7 +101,7 @@ def _repeated(args: argparse.Namespace) -> StudyConfig:
     return dataclasses.replace(config, pretrain=pretrain, **device)
 
 
-def _preset_name(args: argparse.Namespace) -> str:
+def preset_name(args: argparse.Namespace) -> str:
     """The preset that is named, else the one that fits the other options."""
     if args.preset:
         return str(args.preset)
@@ -105,11 +111,14 @@ def _preset_name(args: argparse.Namespace) -> str:
     return "demo" if synthetic else "laptop"
 
 
-def study_config(args: argparse.Namespace) -> StudyConfig:
-    """The preset's study with every option that was given, its pretraining changed alike."""
+def study_config(args: argparse.Namespace, dataset: str | None = None) -> StudyConfig:
+    """The preset's study with every option that was given, its pretraining changed alike.
+
+    dataset: by default that of --dataset, else the preset's own.
+    """
     config = preset(
-        _preset_name(args),
-        dataset=args.dataset,
+        preset_name(args),
+        dataset=dataset or args.dataset,
         scale=1.0 if args.scale is None else args.scale,
         recipe=args.recipe,
         full=args.full,
@@ -119,6 +128,10 @@ def study_config(args: argparse.Namespace) -> StudyConfig:
     changes |= questions(args) | {"devices": devices}
     if args.arms is not None:
         changes["arms"] = names(args.arms)
+    elif args.folds:  # of other weights it is not known whether they have seen the images of a fold
+        changes["arms"] = tuple(
+            arm for arm in config.arms if arm_kind(arm) not in ("bundle", "run")
+        )
     if args.seeds is not None:
         changes["seeds"] = tuple(range(args.seeds))
     if args.vae_run or args.vae:

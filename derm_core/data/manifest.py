@@ -96,6 +96,11 @@ class DatasetInfo:
     fingerprint: str = ""
     priority: dict[str, str] | None = optional()
 
+    @property
+    def known_as(self) -> str | None:
+        """Name of the public data set that it is; None for others, and where that was not recorded."""
+        return self.imported.known_as if self.imported else None
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -272,6 +277,7 @@ class DatasetSummary:
     Attributes:
         classes: their number.
         groups_known: false where no patient and no lesion of any image is known.
+        known_as: name of the public data set that its import recognised.
         error: why a damaged one cannot be read.
     """
 
@@ -283,6 +289,7 @@ class DatasetSummary:
     error: str | None = optional()
     disk_bytes: int | None = optional()
     groups_known: bool = True
+    known_as: str | None = optional()
 
 
 def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummary]:
@@ -300,7 +307,11 @@ def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummar
             info = read_info(paths)
             counts = (info.images, len(info.classes), info.groups, info.layout)
             known = set(info.group_kinds or {}) != {"image"}
-            summaries.append(DatasetSummary(name, *counts, disk_bytes=size, groups_known=known))
+            summaries.append(
+                DatasetSummary(
+                    name, *counts, disk_bytes=size, groups_known=known, known_as=info.known_as
+                )
+            )
         except (DataError, NotFound) as error:
             summaries.append(DatasetSummary(name, error=str(error), disk_bytes=size))
     return summaries

@@ -235,7 +235,7 @@ def dataset_summary(
         enlarged=enlarged,
         source_size=(int(used["width"].median()), int(used["height"].median())),
         source=Path(info.source).name,
-        known_as=known_as(dataset),
+        known_as=info.known_as,
         patients=info.patients,
         lesions=info.lesions,
         unlabelled=int(used["label"].isna().sum()),
@@ -244,11 +244,6 @@ def dataset_summary(
             name: known for name in dataset.attributes if (known := int(used[name].notna().sum()))
         },
     )
-
-
-def known_as(dataset: Dataset) -> str | None:
-    """Name of the public data set that a dataset is; None for others, and where it was not recorded."""
-    return dataset.info.imported.known_as if dataset.info.imported else None
 
 
 def mean_confusions(

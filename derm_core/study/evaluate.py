@@ -31,7 +31,7 @@ from ..nets.backbone import normalise
 from ..stats.decisions import DecisionScores, score_decisions
 from ..workspace import RunFiles, Workspace
 from .answers import ExternalSet
-from .comparison import dataset_summary, known_as, prediction_table, save_predictions, versions
+from .comparison import dataset_summary, prediction_table, save_predictions, versions
 from .external import ExternalImages, evaluate_on, external_images
 from .external_cautions import companion_caution
 from .looks import count_looks
@@ -118,7 +118,7 @@ def _evaluate(
         companion_caution(dataset.name, trained_on)
         for trained_on in dict.fromkeys(source.dataset for source in origins.values())
         if trained_on != dataset.name
-        and share_an_archive(known_as(dataset) or dataset.name, trained_on)
+        and share_an_archive(dataset.info.known_as or dataset.name, trained_on)
     ]
     cautions = [*leaks, *companions, *measured.cautions, *cautions]
     measured = dataclasses.replace(measured, cautions=tuple(cautions))

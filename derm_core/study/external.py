@@ -29,7 +29,7 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Scorer, independent_difference
 from .answers import ExternalSet
-from .comparison import known_as, mean_confusions
+from .comparison import mean_confusions
 from .looks import count_looks
 from .predictors import Predictors
 from .roles import choose_pair, chosen_pairs
@@ -92,7 +92,7 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             )
             entries.append(
                 dataclasses.replace(
-                    entry, subgroups=tuple(parts), looks=looks, known_as=known_as(dataset)
+                    entry, subgroups=tuple(parts), looks=looks, known_as=dataset.info.known_as
                 )
             )
     return entries

@@ -15,7 +15,13 @@ from derm_core.data.classmaps import class_map
 from derm_core.data.official_split import describe_unused, has_official_split
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.errors import DermError
-from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
+from derm_core.study.presets import (
+    LABEL_FRACTIONS,
+    PRESETS,
+    SHORTCUT,
+    find_preset_dataset,
+    preset,
+)
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 from pages.ui.config_fields import number_field
@@ -50,7 +56,7 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
         name = frame.segments("Preset", {key: key.capitalize() for key in OFFERED}, "preset")
         st.caption(PRESETS[name].description)
     with right:
-        dataset = _choose_dataset(workspace, PRESETS[name].study.dataset)
+        dataset = _choose_dataset(workspace, name)
     full = st.toggle(
         "Full study",
         key="full",
@@ -68,30 +74,39 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
             return None
 
 
-def _choose_dataset(workspace: Workspace, wanted: str) -> str:
-    """A dataset of the workspace or the synthetic one; first that of the preset, where it is here."""
+def _choose_dataset(workspace: Workspace, name: str) -> str:
+    """A dataset of the workspace or a synthetic one; first that which the preset `name` is made for, where it is here.
+
+    Where it is not, the step that brings it stands first.
+    """
+    wanted = find_preset_dataset(workspace, name)
+    if wanted is None:
+        _draw_next_step(PRESETS[name].made_for)
     offered = {
         row.name: f"{row.name} · {row.images:,} images" for row in cached.datasets(workspace)
     }
-    offered.setdefault("synth", "synth · synthetic images, made when first needed")
-    missing = wanted not in offered
-    name = frame.linked(
-        "Dataset",
+    for synthetic in dict.fromkeys((wanted or "synth", "synth")):
+        offered.setdefault(synthetic, f"{synthetic} · synthetic images, made when first needed")
+    dataset: str = frame.linked(
+        "Dataset" if wanted else "Or another dataset",
         offered,
         "data",
-        default="synth" if missing else wanted,
+        default=wanted or "synth",
         key=f"data-{wanted}",
         always=False,
     )
-    if missing:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption(
-                f"This preset is made for {wanted}, which is not imported here.", width="content"
-            )
-            frame.link("data", "Import it", icon=":material/database:")
-    elif is_missing_synth(workspace, name):
-        st.caption("The run makes these images first; that takes about 20 seconds.")
-    return name
+    if is_missing_synth(workspace, dataset):
+        st.caption("The run makes these images first; that takes 20 seconds at most.")
+    return dataset
+
+
+def _draw_next_step(made_for: str) -> None:
+    """Where the data set that a preset is made for is not here: how to get it."""
+    st.markdown(f"This preset is made for **{made_for}**, which is not imported here.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if st.button(f"Get {made_for}", icon=":material/cloud_download:", key="get-dataset"):
+            frame.go("data", get=made_for.lower())
+        frame.link("data", "Import a copy that is here", icon=":material/database:")
 
 
 def _choose_scale() -> float:

@@ -17,11 +17,18 @@ STOPPED = "The download was cancelled. What is there stays, and another download
 
 
 def draw_public_sets(workspace: Workspace) -> None:
-    """The choice of a public data set, its terms, and the button that downloads and imports it."""
-    with st.expander("Get a public data set", icon=":material/cloud_download:"):
+    """The choice of a public data set, its terms, and the button that downloads and imports it.
+
+    ?get=NAME in the address opens it with that data set chosen.
+    """
+    wanted = st.query_params.get("get", "")
+    with st.expander(
+        "Get a public data set", icon=":material/cloud_download:", expanded=bool(wanted)
+    ):
         name = st.selectbox(
             "Data set",
             list(PUBLIC_SETS),
+            index=list(PUBLIC_SETS).index(wanted) if wanted in PUBLIC_SETS else 0,
             format_func=lambda name: PUBLIC_SETS[name].title,
             key="public-set",
         )
@@ -91,5 +98,6 @@ def _get(workspace: Workspace, chosen: PublicSet, typed: str) -> None:
         frame.announce(
             f"Downloaded and imported {result.images:,} images of {result.classes} classes."
         )
+        st.query_params.pop("get", None)
         st.query_params["dataset"] = chosen.name
         st.rerun()

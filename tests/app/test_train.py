@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from derm_core.config import PretrainConfig, StudyConfig, from_dict, to_dict
@@ -9,9 +11,9 @@ from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
 from derm_core.jobs.dependencies import stored_config, waits_for
 from derm_core.jobs.store import RunStore
-from derm_core.study.presets import preset
+from derm_core.study.presets import EARLIER_VAE, preset
 from tests.app.bundles import put_extractor
-from tests.builders import name_parts, write_dataset
+from tests.builders import import_ham10000, name_parts, write_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -118,8 +120,30 @@ def test_a_wrong_address_does_not_break_the_page(open_page, query):
 
 def test_a_missing_dataset_is_said_with_the_way_to_it(open_page):
     app = open_page("train", preset="laptop")
-    assert "not imported here" in text(app)
-    assert any(link.label == "Import it" for link in app.page_link)
+    assert "**HAM10000**, which is not imported here" in text(app)
+    app = press(app, "Get HAM10000")
+    assert app.title[0].value == "Data" and app.selectbox(key="public-set").value == "ham10000"
+
+
+def test_a_preset_takes_its_dataset_whatever_it_is_called(open_page, workspace, tmp_path):
+    import_ham10000(workspace, tmp_path / "files", "ham")
+    write_dataset(workspace, "ham10000", images=12)
+    app = open_page("train", preset="laptop")
+    assert "not imported here" not in text(app)
+    press(app, "Launch")
+    study = stored_config(workspace, RunStore(workspace).list("study")[0].id)
+    assert study["dataset"] == study["pretrain"]["dataset"] == "ham"
+
+
+def test_the_demos_earlier_vae_has_its_name_while_heads_train(open_page, workspace, working):
+    config = dataclasses.replace(preset("demo"), pretrain=None, arms=(EARLIER_VAE, "random"))
+    run_id = RunStore(workspace).create("study", to_dict(config))
+    working(run_id)
+    for arm in config.arms:
+        EventLog(workspace.run(run_id).events).append(
+            Event(kind="metric", series=f"{arm}/val/loss", value=[1.0, 0.9], epoch=0.0)
+        )
+    assert "VAE pretrained on HAM10000 earlier" in text(open_page("train", run=run_id))
 
 
 def running_study(workspace, working):

@@ -1,11 +1,16 @@
 """Options of `compare` become one study and its pretraining."""
 
+import json
+
 import pytest
 
 from derm_core import cli
 from derm_core.commands.compare import study_config
 from derm_core.config import BackboneConfig
 from derm_core.errors import ConfigError
+from derm_core.jobs import supervisor
+from derm_core.jobs.dependencies import stored_config
+from tests.builders import import_ham10000
 
 
 def parsed(*argv: str):
@@ -108,3 +113,26 @@ def test_features_of_two_stages_are_asked_for_by_name():
     assert (parsed().pooling, parsed("--pooling", "multi").pooling) == ("pooled", "multi")
     with pytest.raises(ConfigError, match="pooling"):
         parsed("--pooling", "multi", "--regime", "finetune")
+
+
+def test_the_demo_in_folds_leaves_out_the_vae_that_may_have_seen_them():
+    demo, folds = parsed("--preset", "demo"), parsed("--preset", "demo", "--folds", "3")
+    assert [arm for arm in demo.arms if arm not in folds.arms] == ["bundle:skin-vae-resnet18-64"]
+
+
+@pytest.mark.slow
+def test_a_preset_without_a_dataset_takes_the_one_that_was_recognised(
+    workspace, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: True)
+    command = ["compare", "--preset", "laptop", "--detach", "--json"]
+    assert cli.main(command) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "data get ham10000" in error and "data import PATH" in error
+    import_ham10000(workspace, tmp_path / "files", "ham")
+    assert cli.main(command) == 0
+    printed = capsys.readouterr()
+    run = json.loads(printed.out)
+    config = stored_config(workspace, run["run_id"])
+    assert config["dataset"] == config["pretrain"]["dataset"] == "ham"
+    assert "ham was recognised as HAM10000" in printed.err

@@ -2,9 +2,13 @@
 
 import pytest
 
+from derm_core.bundles.model_library import find_bundle
 from derm_core.config import CORRUPTIONS, from_dict, to_dict
-from derm_core.errors import ConfigError
-from derm_core.study.presets import PRESETS, preset
+from derm_core.data.downloads import PUBLIC_SETS
+from derm_core.errors import ConfigError, NotFound
+from derm_core.study.presets import PRESETS, find_preset_dataset, preset, preset_dataset
+from derm_core.study.protocol_record import digest, protocol_content
+from tests.builders import import_ham10000, write_dataset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -112,3 +116,43 @@ def test_five_folds_hold_the_plain_vae_both_sizes_and_the_controls_of_width():
     }
     assert preset("folds", recipe="paper").recipes == ("masked",), "the plain VAE is the arm vae"
     assert preset("folds", full=True).corruptions == (), "they are not asked in folds"
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("laptop", "3c39313bb919aa9792bc43db015023c5be2199fc484f194c64c6303a3d5a7094"),
+        ("bundles", "d18cb5045145c8cd3fe7db8897a4b97190cd4a42a8425b22fc160a5da512a383"),
+    ],
+)
+def test_the_protocol_of_a_preset_stays_what_it_was(name, sha256):
+    """Finished runs go on, and are put together, under the protocol with which they began."""
+    assert digest(protocol_content(preset(name), "fingerprint")) == sha256
+
+
+@pytest.mark.slow
+def test_presets_know_their_dataset_by_its_content_whatever_it_is_called(workspace, tmp_path):
+    write_dataset(workspace, "ham10000", images=20)
+    assert find_preset_dataset(workspace, "laptop") is None, "a name is no proof"
+    with pytest.raises(NotFound, match=r"data get ham10000.*data import PATH"):
+        preset_dataset(workspace, "folds")
+    import_ham10000(workspace, tmp_path / "few", "a-part", images=6)
+    import_ham10000(workspace, tmp_path / "more", "ham", images=14)
+    for name in PRESETS:
+        expected = "synth-600" if name == "demo" else "ham"
+        assert preset_dataset(workspace, name) == expected
+
+
+def test_what_a_preset_is_made_for_can_be_downloaded_by_its_name():
+    assert {preset.made_for.lower() for preset in PRESETS.values()} - {""} <= set(PUBLIC_SETS)
+
+
+def test_the_demo_holds_a_vae_of_the_library_beside_its_own_and_is_small(workspace):
+    demo, laptop = preset("demo"), preset("laptop")
+    [earlier] = [arm for arm in demo.arms if arm.startswith("bundle:")]
+    assert find_bundle(workspace, earlier.removeprefix("bundle:")).is_dir()
+    assert {"vae", "imagenet", "random"} < set(demo.arms)
+    assert demo.dataset == demo.pretrain.dataset == "synth-600"
+    for field in ("seeds", "learning_rates", "weight_decays"):
+        assert 1 < len(getattr(demo, field)) < len(getattr(laptop, field))
+    assert demo.bootstrap < laptop.bootstrap
