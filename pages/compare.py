@@ -9,7 +9,7 @@ from derm_core.report.sections import conditions, pooled, verdict
 from derm_core.report.sections.parts import styles
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, words
+from pages.ui import cached, demo, frame, words
 from pages.ui.section import draw, unbroken
 from pages.ui.study import about, classes, side_by_side, tabs
 
@@ -47,16 +47,13 @@ def finished_runs(workspace: Workspace) -> dict[str, Run]:
             page="train",
             run=active[-1].id,
         )
-    else:
-        frame.empty(
-            "A comparison of extractors under identical conditions will stand here: verdict, gap "
-            "against accuracy, learning curves, the paper’s table. The demo makes one in about "
-            "three minutes, from nothing.",
-            title="No finished study yet",
-            action="Run the demo",
-            page="train",
-            preset="demo",
-        )
+    elif frame.empty(
+        "A comparison of extractors under identical conditions will stand here: verdict, gap "
+        f"against accuracy, learning curves, the paper’s table. {demo.ABOUT}",
+        title="No finished study yet",
+        action=demo.LABEL,
+    ):
+        demo.run_demo(workspace)
     return st.stop()
 
 

@@ -8,7 +8,7 @@ from derm_core.arms import arm_style
 from derm_core.report.sections import verdict
 from derm_core.report.sections.gaps import gap_against_accuracy
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame, model_card, words
+from pages.ui import cached, cached_models, demo, frame, model_card, words
 from pages.ui.section import draw
 
 WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
@@ -21,17 +21,15 @@ def draw_latest_comparison(workspace: Workspace) -> None:
         if result := cached.study(workspace, run.id):
             break
     else:
-        frame.empty(
-            "The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
-            "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
+        if frame.empty(
+            f"The verdict of your latest study will stand here. {demo.ABOUT}",
             title="No comparison yet",
             icon=":material/compare:",
-            action="Run the demo",
-            page="train",
-            preset="demo",
+            action=demo.LABEL,
             key="empty-demo",
             primary=False,
-        )
+        ):
+            demo.run_demo(workspace)
         return
     with st.container(border=True):
         st.markdown(f"**{words.plain(result.verdict.headline)}**")
@@ -122,8 +120,8 @@ workspace = frame.page(
 with st.container(horizontal=True):
     if st.button("Classify an image", type="primary", icon=":material/image_search:"):
         frame.go("classify")
-    if st.button("Run the demo", icon=":material/play_arrow:"):
-        frame.go("train", preset="demo")
+    if st.button(demo.LABEL, icon=":material/play_arrow:"):
+        demo.run_demo(workspace)
 left, right = st.columns([3, 2], gap="large")
 with left:
     draw_latest_comparison(workspace)

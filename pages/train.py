@@ -11,7 +11,12 @@ from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, launch_form, live_run, run_progress, words
+from pages.ui import cached, demo, frame, launch_form, live_run, run_progress, words
+
+DEMONSTRATION = (
+    "A demonstration, not evidence: it shows how a comparison works and how its results read. Its pretraining is too "
+    "short, and its images are too few, for any conclusion."
+)
 
 
 def draw_new_study(workspace: Workspace) -> None:
@@ -55,6 +60,8 @@ def draw_run(workspace: Workspace, run_id: str) -> None:
         return
     st.subheader(words.plain(frame.run_name(workspace, run)), anchor=False)
     draw_actions(workspace, run)
+    if demo.is_demo(workspace, run):
+        st.info(DEMONSTRATION, icon=":material/science:")
     before, _ = run_before(workspace, run)
     st.fragment(frame.errors()(watch), run_every=None if run.final else 1.0)(
         workspace, run_id, run.state, before.state if before else None
@@ -91,6 +98,7 @@ def draw_actions(workspace: Workspace, run: Run) -> None:
         compared = run.kind in ("study", "evaluate") and run.state == "done"
         if compared and st.button("Compare", type="primary", icon=":material/compare:"):
             frame.go("compare", run=run.id)
+        demo.offer_again(workspace, run)
         if run.kind == "publish" and run.state == "done":
             frame.link("models", "The library", icon=":material/deployed_code:")
         if not run.final and st.button(

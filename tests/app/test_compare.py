@@ -26,13 +26,13 @@ def text(app) -> str:
     )
 
 
-def test_no_study_yet_offers_the_demo(open_page):
+def test_no_study_yet_runs_the_demo(open_page, workspace):
     app = open_page("compare")
     assert [button.label for button in app.button] == ["Run the demo"]
     app.button[0].click()
     app.run()
     assert not app.exception and app.title[0].value == "Train"
-    assert app.segmented_control(key="preset-choice").value == "demo"
+    assert app.query_params["run"] == RunStore(workspace).list("study")[0].id
 
 
 @pytest.mark.slow

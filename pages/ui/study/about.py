@@ -10,7 +10,7 @@ from derm_core.report.html import report_html
 from derm_core.report.sections import checklist_sections, cost, method, protocol
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
-from pages.ui import frame, words
+from pages.ui import demo, frame, words
 from pages.ui.section import draw
 
 
@@ -40,6 +40,7 @@ def draw_actions(workspace: Workspace, run: Run, result: StudyResult) -> None:
             type="tertiary",
             help="Every table and the predictions for single images, as a ZIP.",
         )
+        demo.offer_again(workspace, run)
 
 
 def edit_name_and_note(workspace: Workspace, run: Run) -> None:
