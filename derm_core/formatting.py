@@ -35,12 +35,6 @@ DECISIONS = {  # a model's two decisions, by the field that holds each (stats.de
     "adjusted": "Adjusted for class frequency",
 }
 OF_A_DECISION = ("accuracy", "balanced_accuracy")
-ABOUT_DECISIONS = (
-    "The most probable class is usually right most often over all images. The class after adjusting for class "
-    "frequency is the one with the largest probability relative to its share of the training images: it names rare "
-    "classes sooner, is usually wrong more often overall, and usually has the higher balanced accuracy, which counts "
-    "every class alike."
-)
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
 
 

@@ -9,7 +9,7 @@ from derm_core.report.sections import conditions, pooled, verdict
 from derm_core.report.sections.parts import styles
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
-from pages.ui import cached, demo, frame, words
+from pages.ui import cached, demo, frame, glossary, words
 from pages.ui.section import draw, unbroken
 from pages.ui.study import about, classes, side_by_side, tabs
 
@@ -68,7 +68,7 @@ def draw_arm_cards(result: StudyResult) -> None:
                 st.metric(
                     "Balanced accuracy, test",
                     words.percent(accuracy.mean),
-                    help=f"After adjusting for class frequency. {words.ABOUT_DECISIONS}",
+                    help=f"{glossary.text('balanced-accuracy')} {glossary.text('two-decisions')}",
                 )
                 st.caption(
                     f"95 % interval {unbroken(words.span(accuracy, 'accuracy'))}"
@@ -77,7 +77,8 @@ def draw_arm_cards(result: StudyResult) -> None:
                         f"{words.number(gaps.get('loss'), sign=True)}"
                         if gaps
                         else ""
-                    )
+                    ),
+                    help=f"{glossary.text('confidence-interval')} {glossary.text('gap')}",
                 )
 
 

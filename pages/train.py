@@ -12,6 +12,7 @@ from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, demo, frame, launch_form, live_run, run_progress, words
+from pages.ui.glossary import heading
 
 DEMONSTRATION = (
     "A demonstration, not evidence: it shows how a comparison works and how its results read. Its pretraining is too "
@@ -21,7 +22,10 @@ DEMONSTRATION = (
 
 def draw_new_study(workspace: Workspace) -> None:
     """The form of a new study, and the button that queues it."""
-    st.subheader("New study", anchor=False)
+    heading(
+        "New study",
+        terms=("study", "preset", "arm", "pretraining", "frozen-features", "fine-tuning", "head"),
+    )
     with st.container(border=True):
         config = launch_form.choose_study(workspace)
         with st.container(horizontal=True, vertical_alignment="center"):

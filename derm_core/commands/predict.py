@@ -8,14 +8,15 @@ from pathlib import Path
 
 from ..bundles.predict import predict_images
 from ..bundles.prediction import Prediction
-from ..formatting import ABOUT_DECISIONS, NOTICE
+from ..formatting import NOTICE
+from ..glossary import TERMS
 from .output import HELP, Answer, Screen, table
 from .start import names
 
 ABOUT_COLUMNS = (
     "adjusted: the class after adjusting for class frequency, not known where a model lacks the class shares of its "
-    f"training. {ABOUT_DECISIONS} agree: whether the most probable classes are the same. The set and the probability "
-    "belong to neither decision."
+    f"training. {TERMS['two-decisions'].text} agree: whether the most probable classes are the same. The set and "
+    "the probability belong to neither decision."
 )
 
 

@@ -55,8 +55,10 @@ def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0)
     """
     folder = Path(run_folder)
     about = _about(folder)
-    parts = _with_plots(sections.all_sections(result, read_curves(result, folder)))
-    method = _with_plots([*sections.method_sections(result), *sections.checklist_sections(result)])
+    results = sections.all_sections(result, read_curves(result, folder))
+    how = [*sections.method_sections(result), *sections.checklist_sections(result)]
+    parts = _with_plots(results)
+    method = _with_plots([*how, sections.terms_section([*results, *how])])
     workspace = Workspace(folder.resolve().parents[1])
     shown, terms = report_images(result, workspace, folder, images) if images > 0 else ([], "")
     return rendered(

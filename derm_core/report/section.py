@@ -40,6 +40,7 @@ class Section:
         text: paragraphs.
         bullets: a list below them.
         notes: what changes how the result reads; drawn as a box.
+        terms: keys of the glossary, explained beside the heading and at the end of the HTML report.
         figure: draws the figure, or one figure for each arm, all with the same axes. Plotly is
             loaded when it is called.
         caption: how to read the figure.
@@ -59,6 +60,7 @@ class Section:
     text: tuple[str, ...] = ()
     bullets: tuple[Bullet, ...] = ()
     notes: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
     figure: Callable[[], Figure | Mapping[ArmStyle, Figure]] | None = None
     caption: str = ""
     alt: str = ""

@@ -40,6 +40,8 @@ def words(section: str, /, **values: Any) -> dict[str, Any]:
         field: text.format(**values).strip() if isinstance(text, str) else text
         for field, text in WORDS[section].items()
     }
+    if "terms" in fields:
+        fields["terms"] = tuple(fields["terms"])
     if "text" in fields:
         fields["text"] = (fields["text"],) if fields["text"] else ()
     return fields

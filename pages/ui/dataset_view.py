@@ -16,7 +16,7 @@ from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.report.dataset_html import dataset_html
 from derm_core.workspace import Workspace
-from pages.ui import cached, charts, frame, images, words
+from pages.ui import cached, charts, frame, glossary, images, words
 
 GALLERY = 24  # images on one page
 
@@ -74,7 +74,7 @@ def draw_facts(
 
 def draw_splits(workspace: Workspace, dataset: Dataset) -> None:
     """Whether groups or equal images cross splits, and the classes in each split."""
-    st.subheader("Splits", anchor=False)
+    glossary.heading("Splits", terms=("split", "group", "leakage"))
     audit = cached.audit(workspace, dataset.name)
     crossing = audit.groups_across_splits or len(audit.crossing.groups)
     twice = audit.duplicate_images_across_splits

@@ -10,7 +10,7 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.bundles.card import Card, card_json
 from derm_core.report.sections.parts import about_calibration_error
-from pages.ui import words
+from pages.ui import glossary, words
 
 NOT_SHOWN = ("tensors", "latent")  # long lists of numbers
 NOT_MEASURED = "not measured"
@@ -52,12 +52,6 @@ def describe_decisions(card: Card) -> str:
     )
 
 
-def draw_about_decisions(more: str = "") -> None:
-    """A popover with what the two decisions are. more: what else of the page depends on them."""
-    with st.popover("Two decisions: what is this?", icon=":material/help:", type="tertiary"):
-        st.markdown(f"{words.ABOUT_DECISIONS} {more}".strip())
-
-
 def _draw_metrics(card: Card) -> None:
     """Metrics on the test split: accuracy and balanced accuracy by decision, then those of the probabilities."""
     metrics = {
@@ -67,7 +61,11 @@ def _draw_metrics(card: Card) -> None:
     }
     if not card.metrics:
         return
-    st.markdown(f"**Test split, 95{words.THIN}% intervals**")
+    glossary.heading(
+        f"Test split, 95{words.THIN}% intervals",
+        terms=("two-decisions", "balanced-accuracy", "macro-auroc", "log-loss", "brier-score"),
+        level=3,
+    )
     rows = [
         {
             "Class": name,
@@ -78,7 +76,6 @@ def _draw_metrics(card: Card) -> None:
     st.table(
         pd.DataFrame(rows), border="horizontal", hide_index=True, alt="Accuracy of both decisions"
     )
-    draw_about_decisions()
     if metrics:
         st.table(metrics, border="horizontal", alt="Test metrics")
     about = about_calibration_error(card.versions) if "ece" in card.metrics else ""
@@ -157,7 +154,16 @@ def _draw_behaviour(card: Card) -> None:
             f"{words.plain(name)} {words.percent(rate)}"
             for name, rate in card.outlier.rates.items()
         )
-    st.markdown("**Beside an answer**")
+    glossary.heading(
+        "Calibration, operating point, outliers",
+        terms=(
+            "temperature-scaling",
+            "operating-point",
+            "sensitivity-specificity",
+            "outlier-score",
+        ),
+        level=3,
+    )
     st.table(facts, border="horizontal", alt="Calibration, operating point and outlier scores")
 
 
@@ -179,7 +185,11 @@ def _draw_coverage(card: Card) -> None:
             label = f"{card.class_descriptions.get(name, name)} ({one.get('images', 0):,})"
             add(label, column, words.percent(one.get("coverage")))
         add("Classes in a set, mean", column, words.number(measured.get("mean_size"), 1))
-    st.markdown("**Prediction sets: how often they held the truth on the test split**")
+    glossary.heading(
+        "Prediction sets: how often they contain the true class on the test split",
+        terms=("conformal-set",),
+        level=3,
+    )
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Images of").reset_index()
     table["Images of"] = table["Images of"].map(words.plain)
     st.table(

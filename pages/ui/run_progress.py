@@ -14,7 +14,7 @@ from derm_core.jobs.store import Run
 from derm_core.report.run_events import RunEvents
 from derm_core.report.sections.curves import learning_curves
 from derm_core.workspace import Workspace
-from pages.ui import cached, charts, frame, live_run, words
+from pages.ui import cached, charts, frame, glossary, live_run, words
 from pages.ui.section import draw
 
 IMAGE_CAPTIONS = {  # by image event
@@ -176,6 +176,7 @@ def _draw_earlier(workspace: Workspace, run_id: str) -> None:
 
 def _draw_pretraining(workspace: Workspace, run_id: str, events: RunEvents) -> None:
     """Loss and its parts, active units and the probe; the last reconstructions."""
+    glossary.explain(terms=("vae", "elbo", "kl-divergence", "active-units", "nt-xent", "probe"))
     with st.grid(3, min_column_width=250):
         for chart in PRETRAIN_CHARTS:
             points = {name: _pretrain_series(events, key) for name, key in chart.series.items()}

@@ -9,7 +9,7 @@ import streamlit as st
 
 from derm_core.arms import ArmStyle
 from derm_core.report.section import Bullet, Section, cell_text
-from pages.ui import frame, words
+from pages.ui import frame, glossary, words
 
 
 def draw(*sections: Section | None, file: str = "") -> None:
@@ -37,11 +37,8 @@ def draw(*sections: Section | None, file: str = "") -> None:
 
 
 def draw_title(section: Section) -> None:
-    """The heading."""
-    if section.level == 2:
-        st.subheader(words.plain(section.title), anchor=False)
-    else:
-        st.markdown(f"**{words.plain(section.title)}**")
+    """The heading, and what its terms mean."""
+    glossary.heading(words.plain(section.title), terms=section.terms, level=section.level)
 
 
 def draw_words(section: Section) -> None:

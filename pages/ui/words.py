@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from derm_core.formatting import (  # noqa: F401  (pages take them from here)
-    ABOUT_DECISIONS,
     DECISIONS,
     NBSP,
     NOTICE,

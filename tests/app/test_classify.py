@@ -18,7 +18,8 @@ from derm_core.bundles.prediction import Predictions
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
-from derm_core.formatting import ABOUT_DECISIONS, DECISIONS
+from derm_core.formatting import DECISIONS
+from derm_core.glossary import TERMS
 from derm_core.publish.statistics import fit_space
 from derm_core.workspace import Workspace
 from pages.ui import cached_models, scheduling
@@ -442,7 +443,7 @@ def test_the_adjusted_class_is_named_where_it_differs(open_page, shelf):
     differing = sum(arm.top != rare for arm in arms.values())
     name = DECISIONS["adjusted"]
     assert text(app).count(f"**{name}:**") == differing >= 1
-    assert ABOUT_DECISIONS in text(app)
+    assert TERMS["two-decisions"].text in text(app)
     assert "not measured" in text(app), "these cards have one score of each decision"
     (first, *_) = flat_rows(Predictions((answer.prediction,), ()))
     assert (first["top"], first["top_adjusted"]) == (top, rare)

@@ -8,6 +8,7 @@ import pytest
 from derm_core import formatting
 from derm_core.arms import in_order
 from derm_core.files import read_json, write_json
+from derm_core.glossary import TERMS
 from derm_core.jobs.store import RunStore
 from derm_core.report.sections import gaps, metrics, paper
 from derm_core.study.study_result import study_result
@@ -41,6 +42,14 @@ def test_the_verdict_comes_first(open_page, finished, study):
     assert app.header[0].value == study["verdict"]["headline"]
     for sentence in study["verdict"]["sentences"]:
         assert sentence in text(app)
+
+
+@pytest.mark.slow
+def test_terms_are_explained_beside_their_heading_and_metric(open_page, finished):
+    app = open_page("compare")
+    assert all(TERMS["balanced-accuracy"].text in metric.help for metric in app.metric)
+    for term in ("learning-curve", "gap", "underfitting"):
+        assert f"**{TERMS[term].name}.** {TERMS[term].text}" in text(app)
 
 
 @pytest.mark.slow

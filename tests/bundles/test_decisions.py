@@ -16,7 +16,6 @@ from derm_core.bundles.predict import arm_prediction, predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.errors import BundleError
-from derm_core.formatting import ABOUT_DECISIONS
 from derm_core.records import to_json
 from tests.builders import encode
 from tests.bundles.cards import FIELDS, make_card, save_bundle
@@ -115,8 +114,3 @@ def test_shipped_models_have_all_four_scores_and_the_shares_of_the_images_they_l
     from_card = shipped.log_prior()
     shipped.card = replace(card, class_shares=None)
     assert shipped.log_prior() == pytest.approx(from_card)
-
-
-def test_the_glossary_has_the_text_of_the_page():
-    page = " ".join((REPOSITORY / "docs" / "architecture.md").read_text("utf-8").split())
-    assert ABOUT_DECISIONS in page

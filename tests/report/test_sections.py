@@ -12,6 +12,7 @@ import pytest
 from derm_core import formatting
 from derm_core.arms import arm_style
 from derm_core.config import PretrainConfig, StudyConfig
+from derm_core.glossary import TERMS
 from derm_core.report import sections
 from derm_core.report.figure_style import CLEAR
 from derm_core.report.sections import (
@@ -66,6 +67,16 @@ def test_every_section_has_its_own_key_and_every_figure_what_a_reader_needs(resu
             assert list(row) == section.columns
         if section.numbers:
             assert len(section.numbers())
+
+
+def test_the_terms_of_a_report_are_those_that_its_sections_name(result):
+    every = [*sections.all_sections(result, {}), *sections.method_sections(result)]
+    named = {TERMS[key].name for section in every for key in section.terms}
+    rows = sections.terms_section(every).table
+    assert {row["Term"] for row in rows} == named and TERMS["balanced-accuracy"].name in named
+    assert TERMS["elbo"].name not in named, "no section speaks of it"
+    gaps_alone = sections.terms_section([gaps.gap_against_accuracy(result, "loss")])
+    assert [row["Term"] for row in gaps_alone.table] == ["Overfitting", "Gap", "Underfitting"]
 
 
 def test_what_a_study_was_not_asked_is_left_out():

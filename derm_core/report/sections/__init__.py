@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from ...glossary import TERMS
 from ...study.study_result import StudyResult
 from ..section import Section
 from ..templating import words
@@ -41,6 +42,7 @@ __all__ = [
     "conditions",
     "method_sections",
     "terminal_sections",
+    "terms_section",
 ]
 
 
@@ -107,6 +109,17 @@ def method_sections(result: StudyResult) -> list[Section]:
             cost.cost(result),
         ]
     )
+
+
+def terms_section(parts: Iterable[Section]) -> Section:
+    """The terms that these sections name, in the order of the glossary."""
+    named = {key for section in parts for key in section.terms}
+    rows = [
+        {"Term": term.name, "Meaning": term.text.replace("`", ""), "Source": term.source}
+        for term in TERMS.values()
+        if term.key in named
+    ]
+    return Section(**words("terms"), table=rows)
 
 
 def checklist_sections(result: StudyResult) -> list[Section]:

@@ -7,7 +7,6 @@ from functools import partial
 
 from ...arms import ArmStyle, arm_style
 from ...formatting import (
-    ABOUT_DECISIONS,
     DECISIONS,
     OF_A_DECISION,
     QUANTITIES,
@@ -20,6 +19,7 @@ from ...formatting import (
     points,
     signed_interval,
 )
+from ...glossary import TERMS
 from ...stats.intervals import Difference, Interval
 from ...stats.sensitivity import Sensitivity
 from ...study.study_result import StudyResult
@@ -72,7 +72,11 @@ def decisions(result: StudyResult) -> Section | None:
         if entry.decisions
         for key, name in DECISIONS.items()
     ]
-    return Section(**words("decisions", about=ABOUT_DECISIONS), table=rows) if rows else None
+    return (
+        Section(**words("decisions", about=TERMS["two-decisions"].text), table=rows)
+        if rows
+        else None
+    )
 
 
 def accuracy_with_gap(result: StudyResult) -> list[Row]:

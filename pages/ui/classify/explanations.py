@@ -20,7 +20,7 @@ from derm_core.insight.overlay import colours, overlay, scale_strip
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from derm_core.insight.saliency import SaliencyMap, grad_cam, layer_cam, occlusion
 from derm_core.workspace import Workspace
-from pages.ui import cached_models, images, scheduling, words
+from pages.ui import cached_models, glossary, images, scheduling, words
 from pages.ui.classify.answers import SQUARE, Answer
 from pages.ui.classify.models import class_name, column, heading
 from pages.ui.classify.nearest_images import draw_nearest
@@ -36,7 +36,16 @@ RESIDUAL_TOP = 0.25  # of full brightness, at the end of the colour scale
 
 def draw_explanations(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
     """A tab for each kind of explanation."""
-    st.subheader("Reasons", anchor=False)
+    glossary.heading(
+        "Explanations",
+        terms=(
+            "saliency",
+            "layercam",
+            "occlusion",
+            "nearest-training-images",
+            "reconstruction-error",
+        ),
+    )
     parts = {
         ":material/local_fire_department: Saliency (LayerCAM)": draw_saliency,
         ":material/texture: Occlusion": draw_occlusion,

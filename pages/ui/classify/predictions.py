@@ -11,7 +11,7 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import ArmPrediction, Prediction, agreement_of, prediction_set
-from pages.ui import charts, frame, model_card, words
+from pages.ui import charts, frame, glossary, model_card, words
 from pages.ui.classify.models import class_name, column, heading, plain_class_name
 
 DEFAULT_COVERAGE = "0.90"
@@ -59,7 +59,9 @@ def draw_models(prediction: Prediction, cards: list[Card], coverage: str | None)
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 _draw_model(prediction.arms[card.name], card, order, cards, coverage)
-    model_card.draw_about_decisions(OF_NEITHER)
+    glossary.explain(
+        terms=("two-decisions", "conformal-set", "priority", "operating-point"), more=OF_NEITHER
+    )
 
 
 # ---- all models together -----------------------------------------------------------------------

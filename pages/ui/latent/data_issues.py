@@ -7,7 +7,7 @@ import streamlit as st
 
 from derm_core.insight.saved_map import IssueCounts
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, images, scheduling, words
+from pages.ui import cached, frame, glossary, images, scheduling, words
 from pages.ui.latent.loaded_map import LoadedMap
 
 KINDS = {
@@ -41,7 +41,9 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
         return
     counts = issues["kind"].value_counts()
     labels = {kind: f"{name} · {counts.get(kind, 0):,}" for kind, name in KINDS.items()}
-    kind = frame.segments("Kind", labels, "kind", label_visibility="collapsed")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        kind = frame.segments("Kind", labels, "kind", label_visibility="collapsed")
+        glossary.explain(terms=("near-duplicate", "label-error", "outlier", "leakage"))
     st.caption(
         f"{ABOUT[kind]} Ranked by {words.plain(first.name)}, the worst first.{_recall(first, kind)}"
     )

@@ -19,11 +19,8 @@ from pages.ui.latent.filters import MapSettings
 from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
 MEASURES = (
-    f"Trustworthiness: 1 where neighbours on the map are neighbours in feature space, among {TRUST_SAMPLE:,} "
-    "images drawn at "
-    "random where there are more. Neighbours kept: the share of an image's 10 nearest in feature space that are "
-    "among its 10 nearest on the map. Silhouette of the classes (−1 to 1) and "
-    "the balanced accuracy of a vote among the nearest training images are those of the original space, not of the map."
+    f"Trustworthiness is computed of {TRUST_SAMPLE:,} images drawn at random where there are more. Silhouette and "
+    "nearest-neighbour accuracy are those of the feature space, not of the map."
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.workspace import Workspace
-from pages.ui import frame, scheduling
+from pages.ui import frame, glossary, scheduling
 from pages.ui.latent import filters, map_chart, map_table, selected_images, selection, upload
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
@@ -39,4 +39,7 @@ def draw_maps(
                 selected_images.draw_selection(first, second, rows, wide=second is not None)
         if second is not None:
             map_table.draw_table(first, settings.mask)
-        st.caption(map_chart.MEASURES)
+        glossary.explain(
+            terms=("umap", "pca", "trustworthiness", "neighbours-kept", "silhouette", "knn"),
+            more=map_chart.MEASURES,
+        )

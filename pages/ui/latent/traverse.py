@@ -12,7 +12,7 @@ from derm_core.arms import arm_style
 from derm_core.insight.factors import PREFIX
 from derm_core.report.figure_style import blank
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame, scheduling, words
+from pages.ui import cached, cached_models, frame, glossary, scheduling, words
 from pages.ui.latent import class_path, interpolation
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
@@ -38,7 +38,18 @@ def draw_traversals(workspace: Workspace, first: LoadedMap | None, own: Upload |
             page="train",
         )
         return
-    source = frame.linked("VAE", sources, "vae", default=_source_of(first, sources), width=420)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        source = frame.linked("VAE", sources, "vae", default=_source_of(first, sources), width=420)
+        glossary.explain(
+            terms=(
+                "latent-space",
+                "latent-traversal",
+                "kl-divergence",
+                "posterior-mean",
+                "interpolation",
+                "mutual-information",
+            )
+        )
     parts = {
         ":material/tune: Dimensions": draw_dimensions,
         ":material/compare_arrows: Between two images": interpolation.draw_between,

@@ -11,6 +11,7 @@ from derm_core.report.sections import checklist_sections, cost, method, protocol
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import demo, frame, words
+from pages.ui.glossary import heading
 from pages.ui.section import draw
 
 
@@ -76,7 +77,10 @@ def draw_tags_and_note(run: Run) -> None:
 
 def method_tab(workspace: Workspace, result: StudyResult) -> None:
     """How the study was made: settings, configuration, versions, files."""
-    st.subheader("How this study was made", anchor=False)
+    heading(
+        "How this study was made",
+        terms=("arm", "frozen-features", "head", "group", "split", "seed"),
+    )
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     st.markdown(f"Took {words.duration(result.seconds)} with {words.plain(versions)}.")
     draw(method.data(result), file=result.run_id)

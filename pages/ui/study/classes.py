@@ -21,6 +21,7 @@ from derm_core.report.sections.parts import pair_name, style
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, images, words
+from pages.ui.glossary import heading
 from pages.ui.section import draw, draw_figure, draw_table
 
 MOST_IMAGES = 48
@@ -39,7 +40,7 @@ def draw_confusions(result: StudyResult) -> None:
     arms = in_order(result.confusion)
     if not arms:
         return
-    st.subheader("Confusion", anchor=False)
+    heading("Confusion", terms=("confusion-matrix", "recall", "two-decisions"))
     sections = {arm: classes.confusion_of(result, arm) for arm in arms}
     with st.grid(2, min_column_width=340):
         for arm, section in sections.items():

@@ -26,6 +26,7 @@ from derm_core.report.sections.parts import styles
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
+from pages.ui.glossary import heading
 from pages.ui.section import draw
 
 SIDE_BY_SIDE = 8  # attributes; more stand in a list
@@ -43,11 +44,11 @@ def overview_tab(workspace: Workspace, result: StudyResult) -> None:
         if (table := cached.curves(workspace, result.run_id, arm)) is not None
     }
     if tables:
-        st.subheader("Learning curves", anchor=False)
+        heading("Learning curves", terms=("learning-curve", "overfitting"))
         quantity = _choice("Curves of", ("loss", "accuracy", "balanced_accuracy"), "curve")
         draw(curves.learning_curves(tables, quantity, styles(result)))
     if gaps.gap_points(result, "loss"):
-        st.subheader("Gap against accuracy", anchor=False)
+        heading("Gap against accuracy", terms=("gap", "overfitting", "underfitting"))
         kind = _choice("Gap in", gaps.KINDS, "gap")
         draw(
             gaps.gap_against_accuracy(result, kind),
@@ -64,7 +65,16 @@ def differences_tab(workspace: Workspace, result: StudyResult) -> None:
     if two := metrics.decisions(result):
         draw(two, file=result.run_id)
     if offered := metrics.compared_metrics(result):
-        st.subheader("Differences between arms", anchor=False)
+        heading(
+            "Differences between arms",
+            terms=(
+                "paired-difference",
+                "holm-correction",
+                "equivalence-margin",
+                "detectable-difference",
+                "mcnemar",
+            ),
+        )
         metric = frame.linked(
             "Metric",
             offered,
@@ -160,7 +170,7 @@ def calibration_tab(workspace: Workspace, result: StudyResult) -> None:
 
 def subgroups_tab(workspace: Workspace, result: StudyResult) -> None:
     """One attribute's subgroups, tests of all, and the lowest of each."""
-    st.subheader("Subgroups", anchor=False)
+    heading("Subgroups", terms=("subgroup", "holm-correction"))
     groups = {group.attribute: group for group in result.detail.subgroups}
     if not groups:
         st.caption(
