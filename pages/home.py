@@ -9,6 +9,7 @@ from derm_core.report.sections import verdict
 from derm_core.report.sections.gaps import gap_against_accuracy
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, demo, frame, model_card, words
+from pages.ui.glossary import heading
 from pages.ui.section import draw
 
 WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
@@ -16,7 +17,7 @@ WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Huggin
 
 def draw_latest_comparison(workspace: Workspace) -> None:
     """The verdict and the gaps of the latest finished study."""
-    st.subheader("Latest comparison", anchor=False)
+    heading("Latest comparison", terms=("balanced-accuracy", "confidence-interval", "gap"))
     for run in cached.runs(workspace, kind="study", state="done"):
         if result := cached.study(workspace, run.id):
             break
@@ -48,7 +49,7 @@ def draw_latest_comparison(workspace: Workspace) -> None:
 
 def draw_library(workspace: Workspace) -> None:
     """A line for each model: name, arm, balanced accuracy with its interval; or why it cannot be used."""
-    st.subheader("Models in the library", anchor=False)
+    heading("Models in the library", terms=("library", "model-card", "two-decisions"))
     bundles = cached.bundles(workspace)
     if not bundles:
         frame.empty(
@@ -108,13 +109,11 @@ workspace = frame.page(
     "home",
     title="Skin images or ImageNet?",
     intro=(
-        "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than "
-        "one that "
-        "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it "
-        "overfits less. "
-        "This app asks again under identical conditions: the same architecture, the same images, the same small "
-        "classifier on "
-        "top, and random weights as the control. It says who is more accurate, who overfits less, and how sure that is."
+        "Compare pretrained feature extractors for skin-lesion diagnosis, and ask published models about an image. "
+        "Does an extractor that learned from **skin images without labels** serve diagnosis better than one that "
+        "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) reports that it "
+        "overfits less. Here all arms have the same architecture, images, splits and classifier on top, with random "
+        "weights as the control; every number has its interval."
     ),
 )
 with st.container(horizontal=True):

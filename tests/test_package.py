@@ -49,6 +49,7 @@ def test_the_wheel_holds_the_engine_the_app_and_the_shipped_models(wheel):
     assert {path.as_posix() for path in engine} <= names
     app = [ROOT / "app.py", ROOT / ".streamlit" / "config.toml", *(ROOT / "pages").rglob("*.py")]
     app += [path for path in (ROOT / "models").rglob("*") if path.is_file()]
+    app += (ROOT / "docs").glob("*.md")
     wanted = {f"derm_core/_app/{path.relative_to(ROOT).as_posix()}" for path in app}
     assert len(wanted) > 40 and wanted <= names
     assert not [name for name in names if name.endswith((".pyc", "secrets.toml"))]

@@ -15,7 +15,7 @@ Workspace. After that a page uses
     with frame.errors(): …                                     a DermError as one sentence
     frame.show_error(run.error)                                a sentence of the engine's, letter by letter
 
-Pages are named by their file: "home", "classify", "train", "compare", "latent", "data", "models";
+Pages are named by their file: "home", "classify", "train", "compare", "latent", "data", "models", "docs";
 `frame.link("train", "Watch the run", run=run_id)` leads to one.
 """
 
@@ -33,6 +33,7 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, scheduling, uploads, words
 from pages.ui.display import download, download_table, readable, show_chart, show_table  # noqa: F401  (frame.show_chart, …)
 from pages.ui.login import offer_logout, require_login
+from pages.ui.page_guides import GUIDES
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
 # server on the internet at every visit.
@@ -42,39 +43,51 @@ ICON = (
     'fill-opacity=".45"/></svg>'
 )
 
-PAGES = {  # file: (section, title, one sentence)
-    "home": ("", "Home", "What this is, what this machine can do, and the latest comparison."),
+PAGES = {  # file: (section, title, what one can do there)
+    "home": (
+        "",
+        "Home",
+        "Classify an image, run a comparison, or read the latest one.",
+    ),
     "classify": (
         "",
         "Classify",
-        "Two models say what they see in your picture of a lesion, side by side, each with its reasons and its limits.",
+        "Ask two models about an image of a skin lesion and compare their answers.",
     ),
     "train": (
         "Study",
         "Train",
-        "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions.",
+        "Set up a study: pretrain a VAE on skin images without labels, then compare it with ImageNet under identical "
+        "conditions.",
     ),
     "compare": (
         "Study",
         "Compare",
-        "What a finished study says: who is more accurate, who overfits less, and how sure that is.",
+        "Read what a finished study found: which arm is more accurate, which overfits less, and how certain that is.",
     ),
     "latent": (
         "Study",
         "Latent space",
-        "Where an arm puts its images: near each other means alike according to this model's features.",
+        "Explore the features of an extractor: every dot is an image, and near dots are images that it finds similar.",
     ),
     "data": (
         "Library",
         "Data",
-        "Import images, check that no lesion is in two splits, look at what is there.",
+        "Import images, check that no patient or lesion is in two splits, and look through them.",
     ),
     "models": (
         "Library",
         "Models",
-        "Published models with what they were trained on, how well they do, and their terms.",
+        "Look up trained models, each with its training data, metrics, limits and terms; publish, export and import "
+        "them.",
+    ),
+    "docs": (
+        "Library",
+        "Documentation",
+        "Look up a term, a command, a data layout or what is promised.",
     ),
 }
+HIDDEN = ("docs",)  # not in the menu
 MESSAGE = "message"
 WITHOUT_RUNS = (
     "classify",
@@ -84,7 +97,13 @@ WITHOUT_RUNS = (
 
 def _pages() -> dict[str, Any]:
     return {
-        name: st.Page(f"pages/{name}.py", title=title, help=about, default=name == "home")
+        name: st.Page(
+            f"pages/{name}.py",
+            title=title,
+            help=about,
+            default=name == "home",
+            visibility="hidden" if name in HIDDEN else "visible",
+        )
         for name, (_, title, about) in PAGES.items()
     }
 
@@ -120,7 +139,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     offer_logout()
     if message := st.session_state.pop(MESSAGE, None):
         st.toast(message, icon=":material/check_circle:")
-    st.title(title or own_title, anchor=False)
+    _heading(name, title or own_title)
     st.markdown(intro or about)
     try:
         workspace = Workspace.open()
@@ -134,6 +153,19 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
         if name not in WITHOUT_RUNS:
             st.stop()
     return workspace
+
+
+def _heading(name: str, title: str) -> None:
+    """The page's title, and beside it how the page is used."""
+    guide = GUIDES.get(name)
+    if guide is None:
+        st.title(title, anchor=False)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.title(title, anchor=False, width="content")
+        with st.popover("About this page", icon=":material/info:", type="tertiary"):
+            st.markdown("\n".join(f"{place}. {step}" for place, step in enumerate(guide.steps, 1)))
+            link("docs", "Documentation", icon=":material/menu_book:", document=guide.document)
 
 
 def _health(workspace: Workspace) -> None:

@@ -10,8 +10,10 @@ import sys
 import pytest
 
 from derm_core.config import PretrainConfig, to_dict
+from derm_core.glossary import TERMS
 from derm_core.jobs.store import RunStore
 from pages.ui.frame import PAGES
+from pages.ui.page_guides import GUIDES
 from pages.ui.words import NOTICE, plain
 from tests.app.conftest import REPOSITORY
 
@@ -28,6 +30,17 @@ def test_every_page_stands_in_an_empty_workspace_with_the_notice_once(open_page,
     ]
     assert len(notices) == 1
     assert len(app.title) == 1 and not app.error
+
+
+def test_a_page_says_how_it_is_used_and_links_to_the_documentation(open_page):
+    app = open_page("data")
+    steps = "\n".join(f"{place}. {step}" for place, step in enumerate(GUIDES["data"].steps, 1))
+    assert steps in [element.value for element in app.markdown]
+    (link,) = [link for link in app.page_link if link.label == "Documentation"]
+    assert "document=data" in link.proto.query_string
+    page = open_page("docs", document="glossary")
+    assert page.header[0].value == "Glossary" and not page.error
+    assert TERMS["balanced-accuracy"].text in "".join(element.value for element in page.markdown)
 
 
 def test_work_under_way_is_linked_from_every_page(open_page, workspace, working):
