@@ -12,8 +12,6 @@ from pages.ui import cached, cached_models, frame, images, scheduling, uploads, 
 from pages.ui.classify import answers, crop, input, models, predictions, results_table, warnings
 from pages.ui.classify.answers import CENTRE, SQUARE, Answer
 
-BESIDE = 2  # models whose predictions fit beside the picture
-
 
 def draw_square(answer: Answer, cards: list[Card]) -> None:
     """What the models see of the image."""
@@ -26,36 +24,31 @@ def draw_square(answer: Answer, cards: list[Card]) -> None:
     )
     # An image with a caption of its own does not shrink to a narrow column.
     st.caption(
-        f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px."
+        f"{words.plain(answer.name)}: {part}, which the models see at {sizes}{words.THIN}px."
     )
 
 
 def draw_image(workspace: Workspace, answer: Answer, cards: list[Card]) -> bool:
-    """One image: what the models see, warnings, predictions, the crop tool, explanations.
+    """One image: warnings, the answer in short beside the picture, each model, the crop tool, explanations.
 
-    Predictions and explanations are folded where the image is unlike the training images. More than two models stand
-    below the picture, where there is room for them. While other sessions wait, only a summary is drawn, and the rest on
-    request: charts and explanations take longer than the predictions.
+    Predictions and explanations are folded where the image is unlike the training images. While other sessions wait,
+    only a summary is drawn, and the rest on request: charts and explanations take longer than the predictions.
 
     Returns:
         Whether the image was drawn in full.
     """
-    left, right = st.columns([1, 3], gap="medium")
-    coverage = None
-    with left:
-        draw_square(answer, cards)
+    left, right = st.columns([3, 1], gap="medium")  # on a phone the picture is below the answer
     with right:
+        draw_square(answer, cards)
+    with left:
         unlike = warnings.draw_warnings(answer.prediction, cards)
         if not unlike and answers.is_brief(answer):
             draw_brief(answer, cards)
             return False
         if not unlike:
-            predictions.draw_agreement(answer.prediction, cards)
-            coverage = predictions.choose_coverage(cards)
-            if len(cards) <= BESIDE:
-                predictions.draw_models(answer.prediction, cards, coverage)
-    if not unlike and len(cards) > BESIDE:
-        predictions.draw_models(answer.prediction, cards, coverage)
+            predictions.draw_answer(answer.prediction, cards)
+    if not unlike:
+        predictions.draw_models(answer.prediction, cards)
     crop.draw_crop_tool(answer, sorted({card.input_size for card in cards}))
     if unlike:
         draw_folded(workspace, answer, cards)
@@ -69,7 +62,7 @@ def draw_brief(answer: Answer, cards: list[Card]) -> None:
     note = "Other sessions wait for their answers, so this one is brief."
     predictions.draw_brief(answer.prediction, cards, note)
     st.button(
-        "Show charts and reasons",
+        "Show charts and explanations",
         icon=":material/expand_more:",
         on_click=answers.show_in_full,
         args=(answer,),
@@ -79,7 +72,7 @@ def draw_brief(answer: Answer, cards: list[Card]) -> None:
 def draw_folded(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
     """Predictions and explanations of an image unlike the training images."""
     fold = st.expander(
-        "What the models say all the same",
+        "Show the predictions nevertheless",
         icon=":material/visibility_off:",
         on_change="rerun",
         key=answers.closed_at_first("unlike", answer),
@@ -101,10 +94,10 @@ def draw_empty(cards: list[Card]) -> None:
     """What will be here, and a sample to begin with."""
     names = words.listed([models.column(card, cards) for card in cards])
     if st.query_params.get("from") == "samples":
-        st.caption(f"Choose a sample: {names} will each say here what it shows, side by side.")
+        st.caption(f"Choose a sample to see the answers of {names} side by side.")
     elif frame.empty(
-        f"{names} will each say here what a picture shows, with what speaks for and against each answer. Your "
-        f"images stay in this session's memory.{input.about_heic()}",
+        f"The answers of {names} will stand here side by side, with explanations. Your images stay in this session's "
+        f"memory.{input.about_heic()}",
         title="No image yet",
         icon=":material/image_search:",
         action="Try a generated sample",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -274,7 +275,7 @@ def test_the_download_is_what_the_command_line_prints(open_page, shelf):
 @pytest.mark.slow
 def test_a_card_that_lacks_something_says_what(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
-    assert text(app).count("does not carry") == 2 and "set:**" not in text(app)
+    assert text(app).count("does not have") == 2 and "prediction set**" not in text(app)
 
 
 @pytest.mark.slow
@@ -284,7 +285,7 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
     row = next(iter(app.session_state["predictions"].values())).prediction
     texts = text(app)
     assert (
-        texts.count("90% set:**") == 2
+        texts.count("**90% prediction set** |") == 1
         and texts.count("**Priority:**") == 2
         and texts.count("**Mel:**") == 2
     )
@@ -292,14 +293,14 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
         assert ("Mel:** above" in texts) or not answer.operating_point.called
     agreed = row.agree
     assert "100 test images" in texts and f"on {80 if agreed else 20};" in texts
-    assert "does not carry" not in texts
+    assert "does not have" not in texts
 
 
 @pytest.mark.slow
 def test_another_coverage_gives_larger_sets(open_page, evidence):
     evidence()
     app = upload(open_page("classify", coverage="0.95"), ("one.png", picture(1)))
-    assert "95% set:** any of" in text(app)
+    assert "**95% prediction set** | any class" in text(app)
 
 
 @pytest.mark.slow
@@ -310,7 +311,7 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     app = upload(open_page("classify"), ("one.png", picture(30)))
     assert "Not like" in app.warning[0].value
     assert [
-        part.label for part in app.expander if part.label.startswith("What the models")
+        part.label for part in app.expander if part.label.startswith("Show the predictions")
     ] and not app.metric
     assert "this one scale" not in text(app), "reasons name the answer too"
     app.session_state["unlike"] = True
@@ -442,7 +443,8 @@ def test_the_adjusted_class_is_named_where_it_differs(open_page, shelf):
     assert {arm.top_adjusted for arm in arms.values()} == {rare} and arms["a-vae"].top == top
     differing = sum(arm.top != rare for arm in arms.values())
     name = DECISIONS["adjusted"]
-    assert text(app).count(f"**{name}:**") == differing >= 1
+    (row,) = re.findall(rf"\*\*{name}\*\* \|(.*)\|", text(app))
+    assert row.count("the same") == 2 - differing < 2
     assert TERMS["two-decisions"].text in text(app)
     assert "not measured" in text(app), "these cards have one score of each decision"
     (first, *_) = flat_rows(Predictions((answer.prediction,), ()))

@@ -89,7 +89,7 @@ def answered(tab):
     """Wait for both models' answers and reasons, also where they stand behind a warning; returns the answers."""
     scale, fold = (
         tab.get_by_text("All maps have this one scale"),
-        tab.get_by_text("What the models say all the same"),
+        tab.get_by_text("Show the predictions nevertheless"),
     )
     scale.or_(fold).first.wait_for()
     calm(tab)
@@ -116,13 +116,13 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     upload(page, {"lesion.png": data})
     metrics = answered(page)
     for part, what in (
-        ("Reconstruction", "nothing to reconstruct with"),
-        ("Occlusion", "some two hundred"),
+        ("Reconstruction", "no decoder, so no reconstruction"),
+        ("Occlusion", "about two hundred positions"),
     ):
         page.get_by_role("tab", name=part).click()
         page.get_by_text(what).wait_for()
     calm(page)
-    page.get_by_role("button", name="Hide patches").click()
+    page.get_by_role("button", name="Compute occlusion").click()
     page.get_by_text("Occlusion (Zeiler").wait_for()
     calm(page)
     no_exception(page)
@@ -285,7 +285,9 @@ def test_three_models_stand_side_by_side(page, furnished, furnished_app, third):
         left["x"] + left["width"] <= right["x"] for left, right in itertools.pairwise(boxes)
     ), "next to each other"
     arms = predict_images(furnished, third, [(name, data)]).images[0].arms
-    assert list(arms) == third and page.get_by_text("What the models say all the same").count() == 0
+    assert (
+        list(arms) == third and page.get_by_text("Show the predictions nevertheless").count() == 0
+    )
     for place, arm in enumerate(arms.values()):
         assert words.chance(arm.probabilities[arm.top]) in metrics.nth(place).inner_text()
     assert page.get_by_text("All maps have this one scale").count() == 1
@@ -317,3 +319,28 @@ def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, les
     calm(phone)
     no_exception(phone)
     assert answered(phone).count() == 2 and not sideways(phone)
+
+
+@pytest.mark.parametrize("way", ["upload", "sample"])
+def test_the_first_answer_stands_on_a_phone_s_first_screen(phone, furnished, furnished_app, way):
+    """400 × 900: whether the models agree, and the decision and prediction set of both, without any scrolling."""
+    phone.set_viewport_size({"width": 400, "height": 900})
+    query = "?from=samples&sample=1" if way == "sample" else ""
+    visit(phone, f"{furnished_app}/classify{query}", "Classify")
+    if way == "upload":
+        _, data, _ = sample_images(furnished, 8, 0)[0]
+        upload(phone, {"lesion.png": data})
+    answered(phone)
+    table = phone.get_by_role("table").filter(has_text="Most probable class").first
+    parts = {
+        "agreement": phone.get_by_text(re.compile("The models (dis)?agree")).first,
+        "both models": table.get_by_role("columnheader").last,
+        "prediction set": table.get_by_role("row").filter(has_text="prediction set"),
+    }
+    assert table.get_by_role("columnheader").count() == 3, "a column for each model"
+    for name, part in parts.items():
+        box = part.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900, name
+        assert box["x"] + box["width"] <= 400, name
+    picture = phone.get_by_role("img", name=re.compile("the square that the models see"))
+    assert picture.bounding_box()["y"] > parts["prediction set"].bounding_box()["y"]

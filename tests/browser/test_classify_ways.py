@@ -146,7 +146,7 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
     tab_to(page.get_by_role("tab", name="Saliency (LayerCAM)"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Hide patches").wait_for()
+    page.get_by_role("button", name="Compute occlusion").wait_for()
     calm(page)
     without = page.evaluate(
         "() => [...document.querySelectorAll('[data-testid=stMain] img')].filter(one => !one.alt).length"

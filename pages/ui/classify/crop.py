@@ -28,7 +28,9 @@ DRAWN = 330  # pixels of the picture's width: what a phone has, since a chart's 
 def draw_crop_tool(answer: Answer, sizes: list[int]) -> None:
     """The tool, folded: most images are classified by their middle. sizes: input sizes of the models, in pixels."""
     tool = st.expander(
-        "Choose the square" if answer.crop == CENTRE else "Square chosen by you",
+        "Choose the square that the models see"
+        if answer.crop == CENTRE
+        else "Square chosen by you",
         icon=":material/crop:",
         key=closed_at_first("crop", answer),
         on_change="rerun",
@@ -82,7 +84,7 @@ def _draw_tool(answer: Answer, sizes: list[int]) -> None:
                 st.session_state["crops"][answer.key] = crop
                 st.rerun()
             if st.button(
-                "Take the middle",
+                "Use the centre",
                 key=f"crop-centre-{answer.key[:12]}",
                 disabled=answer.crop == CENTRE == crop,
             ):

@@ -105,10 +105,9 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
     _draw_scale(
         "0",
         f"{top:.1f} times an even spread",
-        f"{METHODS[detail]}: where a model's evidence for the class lies, as a multiple of an even spread. All "
-        "maps have "
-        "this one scale. They are as coarse as the feature map and say where a model looks, not whether it is "
-        "right to.",
+        f"{METHODS[detail]}: where the evidence for the class lies, as a multiple of evidence that is spread evenly "
+        "over the image. All maps have this one scale. They are as coarse as the feature map and show where a model "
+        "looks, not whether it is right to.",
     )
 
 
@@ -122,7 +121,7 @@ def _saliency_map(
 
 def _saliency_note(cam: SaliencyMap) -> str:
     if not cam.peaks[0]:
-        return "nothing in the image speaks for it"
+        return "no evidence for it in the image"
     _, rows, columns = cam.cells_nhw.shape
     return f"{rows} × {columns} cells, at most {cam.peaks[0]:.1f} times"
 
@@ -137,10 +136,10 @@ def draw_occlusion(workspace: Workspace, answer: Answer, cards: list[Card]) -> N
     keys = {card.name: ("hide", card.name, targets[card.name]) for card in cards}
     if any(key not in answer.explanations for key in keys.values()):
         st.caption(
-            "A patch of a quarter of the side, in the image's mean colour, moves over the image; every model is "
-            "asked again at each of some two hundred places."
+            "A patch of a quarter of the side, in the image's mean colour, moves over the image; every model predicts "
+            "again at each of about two hundred positions."
         )
-        if not st.button("Hide patches", icon=":material/play_arrow:", key="hide-go"):
+        if not st.button("Compute occlusion", icon=":material/play_arrow:", key="hide-go"):
             return
         bar = st.progress(0.0)
         for number, card in enumerate(cards):
@@ -234,14 +233,13 @@ def draw_reconstruction(workspace: Workspace, answer: Answer, cards: list[Card])
         _draw_scale(
             "0",
             f"{100 * RESIDUAL_TOP:.0f}{words.THIN}% of full brightness or more",
-            "What the VAE's decoder draws from the latent that the model's features of this image give. What it "
-            "smooths "
-            "away (hair, fine structure) is not in its latent. The difference of the whole image is the reconstruction "
-            "error of the outlier score, held against the limit on the model's card.",
+            "What the VAE's decoder draws from this image's latent code, which is computed from the model's features. "
+            "Hair and fine structure that it smooths away are not in the code. The difference over the whole image is "
+            "the reconstruction error of the outlier score, compared with the limit on the model's card.",
         )
     without = [column(card, cards) for card in cards if card not in able]
     if without:
-        st.caption(f"{words.listed(without)}: no decoder, so nothing to reconstruct with.")
+        st.caption(f"{words.listed(without)}: no decoder, so no reconstruction.")
 
 
 def _draw_reconstruction(workspace: Workspace, answer: Answer, card: Card) -> None:
@@ -255,7 +253,7 @@ def _draw_reconstruction(workspace: Workspace, answer: Answer, card: Card) -> No
     size = card.decoder.size if card.decoder else card.input_size
     parts = (
         (answer.pixels(size), f"The image at {size}{words.THIN}px"),
-        (result.images_nssc[0], "As the decoder draws it"),
+        (result.images_nssc[0], "Reconstruction"),
         (
             colours(result.residual_nss[0] / RESIDUAL_TOP),
             f"Difference, root mean square {words.percent(result.rmse[0])}",

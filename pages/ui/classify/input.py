@@ -96,20 +96,16 @@ def _samples(workspace: Workspace) -> list[NamedImage]:
     samples = cached_models.samples(workspace, SAMPLES, 0)
     decoded = any("decoder" in about for _, _, about in samples)
     st.caption(
-        "No patient's image is among these: "
-        + (
-            "half come from the product's generator, half from a VAE's decoder."
-            if decoded
-            else "all come from the product's generator."
-        )
+        "Generated images, none of a patient: "
+        + ("drawn by a program and by a VAE's decoder." if decoded else "drawn by a program.")
     )
     wanted = st.query_params.get("sample", "")
-    with st.grid(SAMPLES, min_column_width=84, gap="small"):
+    with st.grid(SAMPLES, min_column_width=36, gap="xsmall"):  # one row, on a phone as well
         for number, (_, data, about) in enumerate(samples, 1):
             with st.container(gap="xsmall"):
                 st.image(data, width="stretch", alt=about)
                 st.button(
-                    f"Sample {number}",
+                    f"{number}",
                     key=f"sample-{number}",
                     help=about,
                     width="stretch",

@@ -34,7 +34,7 @@ def choose_models(published: list[ListedBundle]) -> list[Card]:
         frame.empty(
             "Two published models will classify your images side by side here. There is none in the library: "
             "finish a study and publish its models, or import a bundle.",
-            title="No model to ask yet",
+            title="No model yet",
             icon=":material/deployed_code:",
             action="Go to the models",
             page="models",

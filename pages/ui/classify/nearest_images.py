@@ -25,14 +25,16 @@ def draw_nearest(workspace: Workspace, answer: Answer, cards: list[Card]) -> Non
                 st.markdown(heading(card, cards))
                 neighbours = answer.prediction.arms[card.name].neighbours
                 if not neighbours:
-                    st.caption("This model's card does not carry its training images' features.")
+                    st.caption(
+                        "This model's card does not have the features of its training images."
+                    )
                     continue
                 _draw_neighbours(workspace, card, neighbours)
                 _draw_place(workspace, answer, card)
     st.caption(
-        "Nearest first, with label and distance: between features, in standard deviations of each model's own, so a "
-        "distance compares within a model only. Below them, all training images on the first two principal axes of "
-        f"the model's features. {class_key(cards)}"
+        "Nearest first, with label and distance: between features, in each model's own standard deviations, so "
+        "that distances of different models cannot be compared. Below them, all training images on the first two "
+        f"principal axes of the model's features. {class_key(cards)}"
     )
 
 

@@ -1,9 +1,9 @@
-"""The prediction of each model for one image, side by side: probabilities, prediction set, priority, threshold."""
+"""The predictions of the models for one image: the answer in short, then each model with its probabilities."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -17,73 +17,87 @@ from pages.ui.classify.models import class_name, column, heading, plain_class_na
 DEFAULT_COVERAGE = "0.90"
 CARD_PARTS = {
     "conformal": "prediction sets",
-    "outlier": "what its training images are like",
+    "outlier": "statistics of its training images (outlier check)",
     "operating_point": "an operating point",
-    "reference": "training images to compare with",
+    "reference": "features of training images",
 }
 OF_NEITHER = (
     "Agreement of the models is that of their most probable classes. Prediction sets, priorities and thresholds follow "
     "from the probabilities and belong to neither decision."
 )
+ADJUSTED, SAME = words.DECISIONS["adjusted"], "the same"
 PRIORITY_COLOURS = {"high": "red", "medium": "orange", "low": "gray"}
 
 
 def draw_predictions(prediction: Prediction, cards: list[Card]) -> None:
-    """Agreement of the models, then each of them."""
-    draw_agreement(prediction, cards)
-    draw_models(prediction, cards, choose_coverage(cards))
+    """The answer in short, then each model."""
+    draw_answer(prediction, cards)
+    draw_models(prediction, cards)
 
 
 def draw_brief(prediction: Prediction, cards: list[Card], note: str) -> None:
     """Agreement and predictions in as few elements as possible: the server takes a while for each element."""
-    draw_agreement(prediction, cards)
-    columns = []
-    for card in cards:
-        arm = prediction.arms[card.name]
-        top = f"**{plain_class_name(card, arm.top)} {words.chance(arm.probabilities[arm.top])}**"
-        columns.append(
-            {words.DECISIONS["most_probable"]: top, **_facts(arm, card, DEFAULT_COVERAGE)}
-        )
-    rows = [
-        [f"**{name}**", *(column.get(name, "–") for column in columns)]
-        for name in dict.fromkeys(itertools.chain(*columns))
+    facts = [
+        _decisions(prediction.arms[card.name], card, DEFAULT_COVERAGE)
+        | _consequences(prediction.arms[card.name], card)
+        for card in cards
     ]
-    table = words.table(["", *(heading(card, cards) for card in cards)], rows)
-    st.markdown(f"{table}\n{words.aside(note)}")
+    st.markdown(_answer_text(prediction, cards, facts) + f"\n{words.aside(note)}")
 
 
-def draw_models(prediction: Prediction, cards: list[Card], coverage: str | None) -> None:
-    """Every model's prediction, side by side."""
+def draw_answer(prediction: Prediction, cards: list[Card]) -> None:
+    """Whether the models agree, and in a table each model's decisions and prediction set, at a coverage of choice."""
+    place = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        coverage = _choose_coverage(cards)
+        glossary.explain(
+            terms=("two-decisions", "conformal-set", "priority", "operating-point"),
+            more=OF_NEITHER,
+        )
+    facts = [_decisions(prediction.arms[card.name], card, coverage) for card in cards]
+    place.markdown(_answer_text(prediction, cards, facts))
+
+
+def draw_models(prediction: Prediction, cards: list[Card]) -> None:
+    """Every model's probabilities and what follows from them, side by side."""
     order = list(dict.fromkeys(name for card in cards for name in card.classes))
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                _draw_model(prediction.arms[card.name], card, order, cards, coverage)
-    glossary.explain(
-        terms=("two-decisions", "conformal-set", "priority", "operating-point"), more=OF_NEITHER
-    )
+                _draw_model(prediction.arms[card.name], card, order, cards)
 
 
 # ---- all models together -----------------------------------------------------------------------
 
 
-def draw_agreement(prediction: Prediction, cards: list[Card]) -> None:
-    """Whether the models agree, and how often they were right on test images where they did so."""
+def _answer_text(
+    prediction: Prediction, cards: list[Card], facts: Sequence[Mapping[str, str]]
+) -> str:
+    """Agreement, a table with a column for each model, and how often models that agree are right; markdown.
+
+    facts: of each model, by what they are called.
+    """
+    names = dict.fromkeys(itertools.chain(*facts))
+    rows = [
+        [f"**{name}**", *(of.get(name, SAME if name == ADJUSTED else "–") for of in facts)]
+        for name in names
+    ]
+    table = words.table(["", *(heading(card, cards) for card in cards)], rows)
+    parts = [_agreement(prediction, cards), table]
+    if prediction.agree is not None:
+        parts.append(words.aside(_accuracy_given_agreement(prediction.agree, cards)))
+    return "\n\n".join(filter(None, parts))
+
+
+def _agreement(prediction: Prediction, cards: list[Card]) -> str:
+    """Whether the models have the same most probable class; empty for a single model and for unlike classes."""
     if prediction.agree is None:
-        return
-    tops = {card.name: prediction.arms[card.name].top for card in cards}
+        return ""
     if prediction.agree:
-        name = plain_class_name(cards[0], tops[cards[0].name])
-        text = f":material/check: **The models agree: {name}.** Agreement is not correctness."
-    else:
-        parts = [
-            f"{column(card, cards)} says {plain_class_name(card, tops[card.name])}"
-            for card in cards
-        ]
-        difference = _widest_difference(prediction, cards)
-        text = f":material/call_split: **The models disagree:** {', '.join(parts)}.{difference}"
-    accuracy = _accuracy_given_agreement(prediction.agree, cards)
-    st.markdown(text + (f"  \n{words.aside(accuracy)}" if accuracy else ""))
+        name = plain_class_name(cards[0], prediction.arms[cards[0].name].top)
+        return f":material/check: **The models agree: {name}.** Agreement is not correctness."
+    difference = _widest_difference(prediction, cards)
+    return f":material/call_split: **The models disagree.**{difference}"
 
 
 def _widest_difference(prediction: Prediction, cards: list[Card]) -> str:
@@ -124,14 +138,14 @@ def _share(value: Mapping[str, Any] | float | None) -> str:
     return words.interval(value, "accuracy") if isinstance(value, Mapping) else words.percent(value)
 
 
-def choose_coverage(cards: list[Card]) -> str | None:
+def _choose_coverage(cards: list[Card]) -> str | None:
     """The coverage of the prediction sets, one for all models; None where no card has thresholds."""
     offered = [set(card.conformal.coverages) for card in cards if card.conformal]
     common = sorted(set.intersection(*filter(None, offered))) if any(offered) else []
     if not common:
         return None
     return frame.segments(
-        "Prediction sets that hold the truth",
+        "Prediction sets contain the true class",
         {key: f"{float(key):.0%} of the time" for key in common},
         "coverage",
         default=DEFAULT_COVERAGE if DEFAULT_COVERAGE in common else common[0],
@@ -143,17 +157,15 @@ def choose_coverage(cards: list[Card]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def _draw_model(
-    arm: ArmPrediction, card: Card, order: list[str], cards: list[Card], coverage: str | None
-) -> None:
-    """The most probable class, what follows from it, a bar for every class, and the model's accuracy."""
+def _draw_model(arm: ArmPrediction, card: Card, order: list[str], cards: list[Card]) -> None:
+    """The most probable class, what follows from the probabilities, a bar for every class, and the model's accuracy."""
     style, probabilities = arm_style(card.arm, card.label), arm.probabilities
     st.markdown(
         f"{heading(card, cards)} {words.aside('most probable class')}",
         help=f"{card.name}: {style.about or card.label}",
     )
     st.metric(plain_class_name(card, arm.top), words.chance(probabilities[arm.top]))
-    facts = [f"**{name}:** {text}" for name, text in _facts(arm, card, coverage).items()]
+    facts = [f"**{name}:** {text}" for name, text in _consequences(arm, card).items()]
     if facts:
         st.markdown("  \n".join(facts))
     names = {key: class_name(card, key) for key in order if key in probabilities}
@@ -174,28 +186,32 @@ def _draw_model(
     )
     missing = [text for part, text in CARD_PARTS.items() if not getattr(card, part)]
     if missing:
-        st.caption(f":material/info: This model's card does not carry {words.listed(missing)}.")
+        st.caption(f":material/info: This model's card does not have {words.listed(missing)}.")
 
 
-def _facts(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
-    """{name: markdown} of what follows from the probabilities, where the card allows it."""
+def _decisions(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
+    """{name: markdown} of both decisions and the prediction set, where the card allows it."""
+    top = f"{plain_class_name(card, arm.top)} **{words.chance(arm.probabilities[arm.top])}**"
     return {
+        words.DECISIONS["most_probable"]: top,
         **_adjusted(arm, card),
         **_prediction_set(arm, card, coverage),
-        **_priority(arm),
-        **_operating_point(arm, card),
     }
+
+
+def _consequences(arm: ArmPrediction, card: Card) -> dict[str, str]:
+    """{name: markdown} of what else follows from the probabilities, where the card allows it."""
+    return {**_priority(arm), **_operating_point(arm, card)}
 
 
 def _adjusted(arm: ArmPrediction, card: Card) -> dict[str, str]:
     """The class after adjusting for class frequency, where it is not the most probable one."""
-    name = words.DECISIONS["adjusted"]
     if arm.top_adjusted is None:
-        return {name: "not known, its card lacks the class shares of training"}
+        return {ADJUSTED: "not known: the card lacks the class shares of training"}
     if arm.top_adjusted == arm.top:
         return {}
     probability = words.chance(arm.probabilities[arm.top_adjusted])
-    return {name: f"{plain_class_name(card, arm.top_adjusted)} ({probability})"}
+    return {ADJUSTED: f"{plain_class_name(card, arm.top_adjusted)} {probability}"}
 
 
 def _prediction_set(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
@@ -209,8 +225,8 @@ def _prediction_set(arm: ArmPrediction, card: Card, coverage: str | None) -> dic
         return {}
     names = [plain_class_name(card, key) for key in chosen.classes]
     everything = len(names) == len(card.classes)
-    text = "any of its classes" if everything else words.listed(names)
-    return {f"{float(coverage):.0%} set": text}
+    text = "any class" if everything else words.listed(names)
+    return {f"{float(coverage):.0%} prediction set": text}
 
 
 def _priority(arm: ArmPrediction) -> dict[str, str]:

@@ -16,11 +16,9 @@ from pages.ui.classify import models
 def draw_warnings(prediction: Prediction, cards: list[Card]) -> bool:
     """Draw the warnings. Returns whether the image is so unlike the training images that predictions are folded."""
     if prediction.outlier.flagged:
-        who, say = (
-            ("these models were", "they say") if len(cards) > 1 else ("this model was", "it says")
-        )
+        who = "these models were" if len(cards) > 1 else "this model was"
         st.warning(
-            f"**Not like the images {who} trained on.** What {say} of it means little. "
+            f"**Not like the images {who} trained on.** Predictions mean little here. "
             + _excesses(prediction.outlier.scores, cards),
             icon=":material/help_center:",
         )
@@ -32,8 +30,8 @@ def draw_warnings(prediction: Prediction, cards: list[Card]) -> bool:
     if duplicate := prediction.duplicate:
         name = f", {words.plain(duplicate.image_id)}" if duplicate.image_id else ""
         st.info(
-            f"Nearly the same image{name} was among the training images. What a model says of an image it was "
-            "trained on says little about new ones.",
+            f"Nearly the same image{name} was among the training images. The prediction for an image that a model "
+            "was trained on says little about new ones.",
             icon=":material/content_copy:",
         )
     return prediction.outlier.flagged
