@@ -19,7 +19,7 @@ TABS = {
     "classes": ("Classes", classes.classes_tab),
     "labels": ("Fewer labels", tabs.labels_tab),
     "robustness": ("Robustness", tabs.robustness_tab),
-    "external": ("Other sets", tabs.external_tab),
+    "external": ("External sets", tabs.external_tab),
     "calibration": ("Calibration", tabs.calibration_tab),
     "subgroups": ("Subgroups", tabs.subgroups_tab),
     "method": ("Method", about.method_tab),

@@ -34,10 +34,10 @@ def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) ->
             **few,
         )
     if frame.empty(
-        "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "
-        "with 2,000 synthetic lesions that the product generates itself: no download, half a minute.",
+        "Your images will be listed here with their classes, groups and splits. Import a folder below, or generate "
+        "2,000 synthetic lesions: no download, half a minute.",
         title="No dataset yet",
-        action="Make the synthetic images",
+        action="Generate synthetic images",
     ):
         make_synthetic(workspace)
     return None
@@ -90,7 +90,7 @@ if name is not None:
             dataset_view.draw_report_button(cached.dataset(workspace, name))
         has_synthetic = any(known.startswith("synth") for known in workspace.dataset_names())
         if not has_synthetic and st.button(
-            "Make the synthetic images", icon=":material/palette:", type="tertiary"
+            "Generate synthetic images", icon=":material/palette:", type="tertiary"
         ):
             make_synthetic(workspace)
         draw_delete(workspace, name)

@@ -53,7 +53,7 @@ def draw_library(workspace: Workspace) -> None:
     bundles = cached.bundles(workspace)
     if not bundles:
         frame.empty(
-            "Published models stand here and serve the Classify page. Train a study, then publish its arms.",
+            "Published models are listed here; the page Classify uses them. Train a study, then publish its arms.",
             title="The library is empty",
             icon=":material/deployed_code:",
             action="Train a study",
@@ -89,7 +89,7 @@ def draw_machine(workspace: Workspace) -> None:
         "Processor": f"{machine.cpu}{memory}",
         "Software": f"Python {machine.python}, PyTorch {machine.torch or 'not installed'}",
         "ImageNet weights": imagenet_text(),
-        "Datasets": datasets or "none yet; synthetic images are made on first need",
+        "Datasets": datasets or "none yet; synthetic images are generated when first needed",
         "Workspace": f"{words.plain(workspace.root.name)}/, {used}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")

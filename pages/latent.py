@@ -9,11 +9,14 @@ from pages.ui.latent import data_issues, loaded_map, map_picker, map_view, new_m
 
 VIEWS = {  # the names stand in addresses
     "map": ":material/scatter_plot: Map",
-    "travel": ":material/explore: Latent traversal",
-    "trouble": ":material/report: Data issues",
+    "traversal": ":material/explore: Latent traversal",
+    "issues": ":material/report: Data issues",
 }
+EARLIER_NAMES = {"travel": "traversal", "trouble": "issues"}  # of views, in addresses of earlier versions
 
 workspace = frame.page("latent")
+if (linked := st.query_params.get("view")) in EARLIER_NAMES:
+    st.query_params["view"] = EARLIER_NAMES[linked]
 first_id, second_id, done = map_picker.choose_maps(workspace)
 if first_id is not None:
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -30,8 +33,8 @@ if first_id is not None:
             if second is not None and second_id is not None:
                 map_picker.offer_alignment(workspace, first_id, second_id)
             map_view.draw_maps(workspace, first, second, own)
-        elif view == "travel":
+        elif view == "traversal":
             traverse.draw_traversals(workspace, first, own)
-        elif view == "trouble" and first is not None:
+        elif view == "issues" and first is not None:
             data_issues.draw_data_issues(workspace, first)
 new_map.draw_form(workspace, expanded=first_id is None, others=done)

@@ -129,7 +129,9 @@ def draw_export(workspace: Workspace, card: Card) -> None:
                 "Its training data is private. The features, labels and ids of its training images stay here, and "
                 "who imports it sees no nearest training images."
             )
-            private = st.checkbox("Pass them on: I have the right to", key=f"pass-on-{name}")
+            private = st.checkbox(
+                "Include them: I have the right to share them", key=f"pass-on-{name}"
+            )
         st.download_button(
             "Download" if confirm else "Export",
             lambda: export_bytes(workspace, name, private),
@@ -168,7 +170,7 @@ def draw_publications(workspace: Workspace) -> None:
     if runs and runs[0].state in ("failed", "interrupted"):
         last = runs[0]
         frame.show_error(f"{frame.run_name(workspace, last)}: {last.error or last.state}")
-        frame.link("train", "Its run", icon=":material/arrow_forward:", run=last.id)
+        frame.link("train", "Open the run", icon=":material/arrow_forward:", run=last.id)
     active = tuple(run.id for run in runs if not run.final)
     if active:
         st.fragment(frame.errors()(watch), run_every=1.0)(workspace, active)
@@ -194,7 +196,7 @@ def draw_publication(workspace: Workspace, run: Run) -> None:
     if (
         progress and progress.complete
     ):  # the last part, after all images, has no progress of its own
-        text = f"{name}: all {progress.total:,} images are measured; the figures of its card are being worked out…"
+        text = f"{name}: all {progress.total:,} images are measured; the numbers of its card are being computed…"
     elif progress:
         text = live_run.progress_text(progress)
     with st.container(border=True):
@@ -203,7 +205,7 @@ def draw_publication(workspace: Workspace, run: Run) -> None:
             st.caption(
                 "Goes on when this window is closed; the model then stands here.", width="content"
             )
-            frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
+            frame.link("train", "Open the run", icon=":material/arrow_forward:", run=run.id)
             if st.button(
                 "Cancel",
                 key=f"cancel-{run.id}",
@@ -248,7 +250,7 @@ def draw_publish(workspace: Workspace) -> None:
                 help="1 to 40 lower-case letters, digits and hyphens.",
             )
             st.caption(
-                "Measures on the study's own images what the card says of the model: prediction sets, outlier "
+                "Measures what the card states on the study's own images: prediction sets, outlier "
                 "limits, near-duplicates. A few minutes on 10,000 images."
             )
             pressed = st.form_submit_button("Publish", type="primary")

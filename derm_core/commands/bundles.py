@@ -23,7 +23,7 @@ def publish_model(args: argparse.Namespace, screen: Screen) -> Answer:
             args.run,
             args.arm,
             args.name,
-            shelf=args.shelf,
+            shelf=args.library,
             seed=args.seed,
             replace=args.replace,
             rates=list(names(args.rates)),

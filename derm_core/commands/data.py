@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
     """The options that decide what an import takes for what."""
-    choices = parser.add_argument_group("what is what", HELP["data import choices"])
+    choices = parser.add_argument_group("columns and classes", HELP["data import choices"])
     metavars = {"--table": "FILE", "--exclude": "PATTERN", "--classes": "folder|PATTERN"}
     for option in ("--image-column", "--split-column", "--classes"):
         metavar = metavars.get(option, "COLUMN")

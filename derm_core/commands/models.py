@@ -35,7 +35,12 @@ def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arm", help=HELP["models publish --arm"])
     parser.add_argument("--name", required=True)
     parser.add_argument("--seed", type=int, default=0, help=HELP["models publish --seed"])
-    parser.add_argument("--shelf", type=Path, metavar="DIR", help=HELP["models publish --shelf"])
+    parser.add_argument(
+        "--library", type=Path, metavar="DIR", help=HELP["models publish --library"]
+    )
+    parser.add_argument(
+        "--shelf", dest="library", type=Path, help=argparse.SUPPRESS
+    )  # earlier name
     parser.add_argument("--replace", action="store_true", help=HELP["models publish --replace"])
     parser.add_argument("--rates", metavar="A,B", help=HELP["models publish --rates"])
 

@@ -271,7 +271,7 @@ def _test_part(
         return np.ones(len(rows), bool)
     notes.append(
         f"{table.path.name}: its part {tested} is tested ({count((parts == tested).sum(), 'row')}); the rest shows "
-        "what the split tore apart."
+        "which groups the split divides."
     )
     return parts == tested
 

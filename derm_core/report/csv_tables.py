@@ -218,7 +218,7 @@ def _breakdown_tables(detail: Study, classes: list[str]) -> dict[str, list[Row]]
         "net-benefit": [
             {"arm": arm, "class": benefit["class"], "threshold": threshold}
             | {key: values[i] for key, values in curve.items()}
-            | {"call every image": benefit["treat_all"][i]}
+            | {"treat all": benefit["treat_all"][i]}
             for arm, curve in (benefit.get("arms") or {}).items()
             for i, threshold in enumerate(benefit["thresholds"])
         ],

@@ -82,7 +82,7 @@ def combine_folds(
     looks = count_looks(workspace, data.dataset.name, run.id, tested, looked)
     yield TICK
     result = dataclasses.replace(_result(study, joined), looks=looks, protocol=fixed)
-    yield log("Looking closer at the test images.")
+    yield log("Computing calibration, operating points and subgroups on the test images.")
     detail = yield from breakdown(study)
     chosen = ("calibration", "operating_point", "fixed_specificity")
     notes = {name: NOTES[name] + EACH_FOLD for name in chosen}

@@ -320,7 +320,7 @@ def _notes(own: Mapping[str, _Measured], shared: np.ndarray, adjusted: bool) -> 
             "numbers are of all its images."
         )
     notes.append(
-        "Sensitivity at a specificity has its threshold from the tested images themselves, and is what is possible at "
-        "best."
+        "Sensitivity at a specificity has its threshold from the tested images themselves, and is an "
+        "upper bound."
     )
     return notes

@@ -85,7 +85,7 @@ def describe_audit(audit: SplitAudit) -> list[str]:
         )
     if audit.by == "image":
         sentences.append(
-            "No lesion and no patient of this dataset is known: what the split tore apart cannot be counted."
+            "No lesion and no patient of this dataset is known: groups that the split divides cannot be counted."
         )
     if audit.duplicates_across:
         sentences.append(
@@ -94,14 +94,15 @@ def describe_audit(audit: SplitAudit) -> list[str]:
     for name, change in audit.differences.items():
         shown = "" if _is_shown(change) else ": no difference shown"
         sentences.append(
-            f"{name} on images of torn {audit.by}s: {percent(audit.balanced_accuracy_torn[name].mean)} against "
+            f"{name} on images of {audit.by}s in both parts: "
+            f"{percent(audit.balanced_accuracy_torn[name].mean)} against "
             f"{percent(audit.balanced_accuracy_whole[name].mean)} on the others, {points(change)} points over "
             f"{', '.join(audit.classes)}{shown}."
         )
     if audit.parts:
         parts = listed([f"{part} ({images:,})" for part, images in audit.parts.parts.items()])
         sentences.append(
-            f"Between the parts that the file names, {parts}, {count(audit.parts.groups, 'group')} are torn "
-            f"({count(audit.parts.images, 'image')})."
+            f"Of the parts that the file names, {parts}, more than one has images of "
+            f"{count(audit.parts.groups, 'group')} ({count(audit.parts.images, 'image')})."
         )
     return sentences

@@ -36,7 +36,9 @@ from .trained_arm import FrozenHeads, TrainedStudy
 from .verdict import points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
-NOT_ASKED = "Not asked of fine-tuned models: every strength would mean training all of them anew."
+NOT_ASKED = (
+    "Not measured for fine-tuned models: every strength would mean training all of them anew."
+)
 PAINTED_AT_ONCE = 128
 BASE = 0.5  # share of images with ink where it is tied to nothing
 
@@ -60,7 +62,7 @@ def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
     )
     if frozen is None or not frozen.features:
         return dataclasses.replace(answer, text=NOT_ASKED)
-    yield log(f"Shortcut: ink on images, tied to {answer.class_name}.")
+    yield log(f"Shortcut: ink on images, associated with {answer.class_name}.")
     inked = yield from _inked_features(study, frozen)
     estimates: dict[tuple[str, float], dict[str, Estimate]] = {}
     arms, what, started = list(frozen.features), "Heads on inked images", time.monotonic()
@@ -137,7 +139,7 @@ def paint_ink(
         rng = np.random.default_rng(stream_seed(0, "ink", names[row]))
         inked[row] = draw_ink(np.asarray(images[row], np.float32) / 255, rng).clip(0, 1) * 255 + 0.5
         if done % PAINTED_AT_ONCE == 0 or done == len(rows):
-            yield progress(done, len(rows), "images", what="Painting ink", started=started)
+            yield progress(done, len(rows), "images", what="Drawing ink", started=started)
             yield TICK
     return inked
 
@@ -206,7 +208,7 @@ def _note(study: TrainedStudy, arms: Sequence[str]) -> str:
         "Heads are trained anew at every strength, at the arm's own setting, each seed with its own draw of who "
         "carries ink; the test images are the study's."
     )
-    return note + (f" Not asked, being trained end to end: {', '.join(left)}." if left else "")
+    return note + (f" Not measured, being trained end to end: {', '.join(left)}." if left else "")
 
 
 def _text(answer: Shortcut, labels: Mapping[str, str]) -> str:
@@ -216,13 +218,13 @@ def _text(answer: Shortcut, labels: Mapping[str, str]) -> str:
     at = {one.arm: one for one in answer.rows if one.strength == strongest and one.arm in pair}
     results = "; ".join(
         f"{labels[arm]} {points(one.reliance.mean)} points, balanced accuracy "
-        f"{100 * (one.clean.mean or 0):.1f} % without ink and {100 * (one.reversed.mean or 0):.1f} % with the tie "
-        "reversed"
+        f"{100 * (one.clean.mean or 0):.1f} % without ink and {100 * (one.reversed.mean or 0):.1f} % with the "
+        "association reversed"
         for arm, one in at.items()
     )
     text = (
-        f"Trained where {answer.artefact} is tied to {answer.class_name} (strength {strongest:g}), the same test image "
-        f"is given another probability of {answer.class_name} once the ink is on it: {results}."
+        f"Trained where {answer.artefact} is associated with {answer.class_name} (strength {strongest:g}), arms give "
+        f"the same test image another probability of {answer.class_name} once the ink is on it: {results}."
     )
     if row and row.mean is not None:
         verb = "differ" if row.claimed else "are not shown to differ"

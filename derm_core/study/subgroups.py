@@ -37,7 +37,7 @@ NOTE = (
     f"classes are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is not "
     "tested. Tests compare a subgroup with the other subgroups of its attribute over the classes that both sides have "
     f"in {LEAST_GROUPS} groups or more; p values are corrected over subgroups, attributes and arms (Holm), for "
-    "balanced accuracy and for the difference to the opponent each."
+    "balanced accuracy and for the difference to the arm they are compared with, each by itself."
 )
 
 

@@ -81,7 +81,7 @@ def draw_splits(workspace: Workspace, dataset: Dataset) -> None:
     if crossing or twice:
         st.error(
             f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in "
-            "more than one split: results on this dataset would be too good. Import it again.",
+            "more than one split: results on this dataset would be too optimistic. Import it again.",
             icon=":material/error:",
         )
     elif audit.groups_known:
@@ -121,7 +121,7 @@ def _draw_classes(dataset: Dataset, audit: Audit) -> None:
         charts.balance_bars(counts, names=dataset.info.class_descriptions),
         counts.rename_axis("class").reset_index(),
         key="balance",
-        caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
+        caption="70 / 15 / 15 by group, stratified by each group's rarest class. The most frequent class has "
         f"{words.percent(total.max() / max(total.sum(), 1))} of the labelled images: accuracy alone says little.",
         alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, "
         f"{total.max():,} images.",

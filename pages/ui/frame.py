@@ -92,6 +92,7 @@ MESSAGE = "message"
 WITHOUT_RUNS = (
     "classify",
     "data",
+    "docs",
 )  # pages that stand where the table of runs is damaged, busy or newer
 
 

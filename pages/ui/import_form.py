@@ -95,7 +95,7 @@ def draw_import(workspace: Workspace, expanded: bool) -> None:
                     help="Of the dataset: 1 to 40 lower-case letters, digits and hyphens.",
                 )
             st.form_submit_button(
-                "Look at it",
+                "Preview",
                 type="secondary" if look else "primary",
                 icon=":material/search:",
                 on_click=_begin,
@@ -183,7 +183,9 @@ def _options(look: Look) -> ImportOptions:
 
 def _draw_choices(look: Look) -> None:
     """A control for each thing that an import takes for something; empty, it shows what was taken."""
-    st.markdown("**What is what** · Empty is automatic. A choice redraws the preview.")
+    st.markdown(
+        "**Columns and classes** · Leave a field empty for automatic. A choice updates the preview."
+    )
     with st.grid(4, min_column_width=220):
         st.selectbox(
             "Classes",

@@ -17,7 +17,7 @@ from pages.ui import frame, images, words
 CLASSES = 12  # of which sample images are shown
 SAMPLES = 4  # of a class
 SIDE = 64  # pixels of a sample on the page
-SPLITS = {"train": "training", "val": "validation", "test": "test", "": "in no part"}
+SPLITS = {"train": "training", "val": "validation", "test": "test", "": "in none of them"}
 
 
 def draw_facts(preview: ImportPreview, for_page: Callable[[str], str]) -> None:

@@ -62,7 +62,7 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
         key="full",
         bind="query-params",
         help=(
-            "Also asks about fewer labels, corrupted images, a planted artefact and, where imported, other test sets. "
+            "Also measures fewer labels, corrupted images, a planted artefact and, where imported, external test sets. "
             "Takes about twice as long beyond the pretraining."
         ),
     )
@@ -140,7 +140,7 @@ def _choose_settings(workspace: Workspace, name: str, dataset: str, full: bool) 
     with right:
         st.markdown("**Extractor and machine**")
         shared = _choose_extractor(workspace, base, tag)
-    st.markdown("**Further questions**")
+    st.markdown("**Additional analyses**")
     frozen = comparison["regime"] == "frozen"
     questions = _choose_questions(workspace, base, frozen, full, f"{tag}-{full}")
     pretrain = None
@@ -183,8 +183,7 @@ def _choose_pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tu
         key=f"transductive-{tag}",
         disabled=bool(source),
         help=(
-            "The VAE also sees the pixels, never the labels, of validation and test images. Said wherever "
-            "results are shown."
+            "The VAE also sees the pixels, never the labels, of validation and test images. Results state this."
         ),
     )
     vae = {"vae_run": source if source in runs else None, "vae": library.get(source)}
@@ -219,6 +218,7 @@ def _choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fie
         required=True,
         key=f"regime-{tag}",
         format_func=lambda key: REGIMES[key],
+        help="Frozen: only the classifier is trained. Fine-tuned: the extractor is trained with it.",
     )
     labels = st.segmented_control(
         "Labels",
@@ -285,7 +285,7 @@ def _choose_extractor(workspace: Workspace, base: StudyConfig, tag: str) -> Fiel
         base.split_seed,
         key=f"split-{tag}",
         help="Another split tests other images of the same dataset. Every study counts how often each of its "
-        "test images was looked at before.",
+        "test images was tested before.",
     )
     splits = _choose_splits(workspace, base.dataset, tag)
     status = cached_models.imagenet_status(architecture, stage)
@@ -347,7 +347,7 @@ def _choose_questions(
             bool(base.shortcut),
             key=f"shortcut-{tag}",
             disabled=not (frozen and one_split),
-            help="Ink painted on images, tied to one class in training and reversed in test.",
+            help="Ink drawn on images, associated with one class in training and with the others in test.",
         )
         linear = st.toggle(
             "Linear head",
@@ -359,13 +359,13 @@ def _choose_questions(
     others = _datasets_with_common_classes(workspace, base.dataset) if one_split else []
     none = "No other dataset with these classes here" if one_split else "Not in folds"
     external = st.multiselect(
-        "Other test sets",
+        "External test sets",
         others,
         others if full else [],
         key=f"external-{tag}",
         disabled=not others,
         wrap=True,
-        placeholder="Test the same models elsewhere" if others else none,
+        placeholder="Test the same models on other datasets" if others else none,
     )
     return {
         "label_fractions": fractions if labels and frozen else (),

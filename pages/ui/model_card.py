@@ -203,7 +203,7 @@ def _draw_coverage(card: Card) -> None:
         f"{words.THIN}%."
     )
     st.caption(
-        "Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
+        "Split-conformal sets guarantee their coverage over all images, not within a class: a rare class can be "
         f"covered less often.{note if REDRAWN in rows else ''} {words.plain(card.conformal.calibrated_on or '')}"
     )
 
@@ -217,7 +217,9 @@ def _memorisation(card: Card) -> str:
     held_out = ""
     if check.held_out_copies is not None:
         images, copies = check.held_out_images or 0, check.held_out_copies
-        held_out = f" Of {images:,} photographs that it never saw, {copies:,} would be called so."
+        held_out = (
+            f" Of {images:,} photographs that it never saw, {copies:,} would be counted as copies."
+        )
     verb = "is a copy" if check.copies == 1 else "are copies"
     return (
         f"Memorisation check: of {check.samples:,} images drawn by the decoder from {source}, {check.copies:,} "

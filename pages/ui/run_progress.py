@@ -18,10 +18,10 @@ from pages.ui import cached, charts, frame, glossary, live_run, words
 from pages.ui.section import draw
 
 IMAGE_CAPTIONS = {  # by image event
-    "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean "
-    "view, what the encoder sees of it, and the VAE’s answer",
-    "likenesses": "Drawn from latents spread as those of training images",
-    "samples": "Drawn from the VAE’s prior",
+    "reconstruction": "Validation images and their reconstructions; with a masking recipe then the clean image, the "
+    "masked input and the reconstruction",
+    "likenesses": "Decoded from latent codes distributed like those of training images",
+    "samples": "Decoded from samples of the VAE’s prior",
 }
 
 
@@ -38,8 +38,8 @@ PRETRAIN_CHARTS = (
     PretrainChart(
         "Negative ELBO, nats per image",
         {"Training": "train/loss", "Validation": "val/loss"},
-        "Training sees augmented input while the KL still warms up, validation clean input and the whole KL: the "
-        "distance between the lines is no overfitting gap.",
+        "Training is measured on augmented input while the weight of the KL divergence still rises, validation on "
+        "clean input with its full weight: the distance between the lines is not the overfitting gap.",
     ),
     PretrainChart(
         "Reconstruction, nats per image",
@@ -52,17 +52,19 @@ PRETRAIN_CHARTS = (
         "KL divergence: information in the latent code.",
     ),
     PretrainChart(
-        "Agreement of two views, nats",
+        "Agreement of two views (NT-Xent), nats",
         {"Training": "train/consistency"},
         "Cross-entropy of finding an image’s other view among all in the batch.",
     ),
     PretrainChart(
-        "Active latent units", {"Validation": "val/active_units"}, "Dimensions that are used."
+        "Active latent units",
+        {"Validation": "val/active_units"},
+        "Latent dimensions that the VAE uses.",
     ),
     PretrainChart(
-        "Probe, balanced accuracy",
+        "Linear probe, balanced accuracy",
         {"Validation": "probe/balanced_accuracy"},
-        "Only watches: labels never train.",
+        "Measured only: labels do not train the VAE.",
         share=True,
     ),
 )
@@ -168,7 +170,10 @@ def _arm_labels(workspace: Workspace, run_id: str) -> dict[str, str]:
 def _draw_earlier(workspace: Workspace, run_id: str) -> None:
     """The pretraining that a study came after, folded."""
     with st.expander(
-        "Its pretraining", icon=":material/layers:", key="its-pretraining", on_change="rerun"
+        "Pretraining of this study",
+        icon=":material/layers:",
+        key="its-pretraining",
+        on_change="rerun",
     ) as folded:
         if folded.open:
             _draw_pretraining(workspace, run_id, live_run.follow(workspace, run_id))

@@ -353,7 +353,7 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
     for arm in answer.prediction.arms.values():
         assert f"{100 * arm.probabilities[arm.top]:.1f}" in text(app), "the answer itself stands"
     assert not whole(app) and not answer.explanations
-    next(one for one in app.button if one.label == "Show charts and reasons").click().run()
+    next(one for one in app.button if one.label == "Show charts and explanations").click().run()
     assert whole(app) and whole(app.run()), "and it stays"
     upload(app, ("b.png", picture(1)))
     assert not whole(app)

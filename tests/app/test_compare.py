@@ -365,7 +365,7 @@ def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(
 def test_the_planted_artefact_is_explained_before_its_numbers(open_page, full):
     shown = text(open_page("compare", section="robustness"))
     assert (
-        "0: nothing, the answer comes from the rest of the image" in shown
+        "0: the prediction comes from the rest of the image" in shown
         and "Guessing has a balanced accuracy of" in shown
     )
 

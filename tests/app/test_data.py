@@ -53,7 +53,7 @@ def metrics(app) -> dict[str, str]:
 def look(app, path, name="mine"):
     app.text_input(key="import-path").set_value(str(path))
     app.text_input(key="import-name").set_value(name)
-    return press(app, "Look at it")
+    return press(app, "Preview")
 
 
 def import_through_form(app, path, name):

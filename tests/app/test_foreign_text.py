@@ -134,7 +134,7 @@ def test_latent(open_page, workspace, own_shelf, monkeypatch):
     )
     hostile_dataset(workspace)
     run_id = hostile_map(workspace, HOSTILE[0])
-    for query in ({"image": f"{HOSTILE[0]}0"}, {"view": "travel"}, {"view": "trouble"}):
+    for query in ({"image": f"{HOSTILE[0]}0"}, {"view": "traversal"}, {"view": "issues"}):
         assert raw(open_page("latent", run=run_id, **query)) == [], query
 
 
@@ -171,7 +171,7 @@ def test_an_error_that_names_a_column_of_a_file(open_page, tmp_path):
     app = open_page("data")
     app.text_input[0].set_value(str(tmp_path / "table.csv"))
     app.text_input[1].set_value("mine")
-    next(button for button in app.button if button.label == "Look at it").click()
+    next(button for button in app.button if button.label == "Preview").click()
     app.run()
     assert "planted" in said(app) and raw(app) == []
 

@@ -1,4 +1,4 @@
-"""Latent space, beside the map: travel through a VAE's latent space, trouble in the data, an image of one's own."""
+"""Latent space, beside the map: latent traversals, data issues, an image of one's own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def vae(finished) -> tuple[str, str]:
 
 @pytest.mark.slow
 def test_travel_decodes_what_the_sliders_say(open_page, finished, vae):
-    app = open_page("latent", run=vae[1], view="travel")
+    app = open_page("latent", run=vae[1], view="traversal")
     before = app.image[0].proto.imgs[0].url
     assert app.slider and "dimensions are active" in text(app)
     app.slider[0].set_value(3.0).run()
@@ -45,7 +45,7 @@ def test_travel_decodes_what_the_sliders_say(open_page, finished, vae):
 
 
 def open_way(open_page, finished, vae, way: str):
-    app = open_page("latent", run=vae[1], view="travel")
+    app = open_page("latent", run=vae[1], view="traversal")
     app.session_state["traversal"] = way
     app.run()
     assert not app.exception, app.exception
@@ -79,7 +79,7 @@ def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(
             meant.append(parts) or dict.fromkeys(parts, travel.statistics.mean_d)
         ),
     )
-    app = open_page("latent", run=vae[1], view="travel")
+    app = open_page("latent", run=vae[1], view="traversal")
     app.session_state["traversal"] = ":material/blur_on: Mean images"
     classes = load_dataset(finished, "tiny").frame["label"]
     choose(app, classes.sort_values(kind="stable").index.tolist())
@@ -106,7 +106,7 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
 @pytest.mark.slow
 def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, finished, vae):
     put_bundle(finished, "a-judge", "imagenet")
-    app = open_page("latent", run=vae[1], view="travel")
+    app = open_page("latent", run=vae[1], view="traversal")
     app.file_uploader(key="map-file").upload("mole.png", encode(noise(60, 80)))
     app.session_state["traversal"] = ":material/moving: Towards a class"
     app.run()
@@ -136,7 +136,7 @@ def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, fini
         }
     )
     write_atomic(finished.run(vae[1]).factors, table.to_parquet(index=False))
-    app = open_page("latent", run=vae[1], view="travel")
+    app = open_page("latent", run=vae[1], view="traversal")
     shown = app.dataframe[0].value
     assert list(shown["latent"]) == [3, 1] and list(shown["size"]) == [0.7, 0.0]
 
@@ -144,25 +144,28 @@ def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, fini
 @pytest.mark.slow
 def test_a_map_of_pooled_features_says_which_map_has_the_factors(open_page, finished, vae):
     dataset = load_dataset(finished, "tiny")
-    assert "map of μ" not in text(open_page("latent", run=vae[1], view="travel"))
+    assert "map of μ" not in text(open_page("latent", run=vae[1], view="traversal"))
     save_dataset(
         finished,
         "tiny",
         dataset.frame.assign(factor_size=np.linspace(0, 1, len(dataset))),
         dataset.info,
     )
-    assert text(open_page("latent", run=vae[1], view="travel")).count("map of μ") == 1
+    assert text(open_page("latent", run=vae[1], view="traversal")).count("map of μ") == 1
 
 
 def test_without_a_decoder_the_way_to_one_is_offered(open_page, workspace):
     write_dataset(workspace)
-    app = open_page("latent", run=put_map(workspace), view="travel")
+    app = open_page("latent", run=put_map(workspace), view="traversal")
     assert "No decoder yet" in text(app)
 
 
-def test_trouble_is_ranked_with_its_reasons_and_the_known_pairs(open_page, workspace):
+@pytest.mark.parametrize("view", ["issues", "trouble"])
+def test_data_issues_are_ranked_with_their_reasons_and_the_known_pairs(open_page, workspace, view):
+    """An address of an earlier version calls them trouble."""
     write_dataset(workspace)
-    app = open_page("latent", run=put_map(workspace), view="trouble")
+    app = open_page("latent", run=put_map(workspace), view=view)
+    assert app.query_params["view"] == "issues"
     assert "1 of 2 known" in text(app) and len(app.image) == 4
     assert "The same photograph, \\<b\\>nearly\\</b\\>." in text(app)
     app.toggle(key="across").set_value(True).run()
@@ -174,16 +177,16 @@ def test_trouble_is_ranked_with_its_reasons_and_the_known_pairs(open_page, works
     ("kind", "reason"),
     [("label_error", "the features say brown"), ("outlier", "Far from all others")],
 )
-def test_each_kind_of_trouble_has_its_address(open_page, workspace, kind, reason):
+def test_each_kind_of_data_issue_has_its_address(open_page, workspace, kind, reason):
     write_dataset(workspace)
-    app = open_page("latent", run=put_map(workspace), view="trouble", kind=kind)
+    app = open_page("latent", run=put_map(workspace), view="issues", kind=kind)
     assert reason in text(app) and len(app.image) == 1
 
 
 def test_a_map_without_trouble_says_how_it_is_sought(open_page, workspace):
     write_dataset(workspace)
-    assert "Not sought yet" in text(
-        open_page("latent", run=put_map(workspace, trouble=False), view="trouble")
+    assert "Not computed yet" in text(
+        open_page("latent", run=put_map(workspace, trouble=False), view="issues")
     )
 
 

@@ -124,7 +124,7 @@ def test_a_path_outside_is_refused_on_the_page(open_page, tmp_path, monkeypatch)
     app = open_page("data")
     app.text_input[0].set_value("/etc")
     app.text_input[1].set_value("stolen")
-    next(button for button in app.button if button.label == "Look at it").click()
+    next(button for button in app.button if button.label == "Preview").click()
     app.run()
     assert not app.exception and "imports from" in app.error[0].value
 

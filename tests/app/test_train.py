@@ -336,7 +336,7 @@ def test_further_questions_can_be_asked_one_by_one_and_of_other_sets(open_page, 
     app = open_page("train", preset="demo", scale="0.1", data="here")
     toggles = {element.label: element for element in app.toggle}
     toggles["Corruptions"].set_value(True)
-    next(element for element in app.multiselect if element.label == "Other test sets").set_value(
+    next(element for element in app.multiselect if element.label == "External test sets").set_value(
         ["there"]
     )
     press(app.run(), "Launch")

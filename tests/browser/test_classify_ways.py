@@ -58,7 +58,7 @@ def test_a_photograph_of_the_camera_is_answered(chromium, furnished_app):
         tab.get_by_role("button", name="Take Photo").click()
         tab.get_by_role("button", name="Clear photo").wait_for()
         assert answered(tab).count() == 2
-        assert tab.get_by_text("all that the models see").is_visible()
+        assert tab.get_by_text("which the models see").is_visible()
     finally:
         films.close()
 

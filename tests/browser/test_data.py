@@ -22,7 +22,7 @@ def look(tab, address: str, path) -> None:
     visit(tab, address, PAGES["data"])
     tab.get_by_role("textbox", name="Path").fill(str(path))
     tab.get_by_role("textbox", name="Name").fill("mine")
-    tab.get_by_role("button", name="Look at it").click()
+    tab.get_by_role("button", name="Preview").click()
 
 
 def choose(tab, field: str, option: str) -> None:

@@ -106,7 +106,7 @@ def test_an_error_fetches_nothing(page, hostile, tmp_path):
     page.get_by_text("Import images", exact=True).click()
     page.get_by_role("textbox", name="Path").fill(str(tmp_path / "table.csv"))
     page.get_by_role("textbox", name="Name").fill("mine")
-    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("button", name="Preview").click()
     page.get_by_test_id("stAlert").filter(has_text="no column that names images").wait_for()
     assert page.evaluate(PLANTED) == []
     assert [url for url in asked if "planted" in urlsplit(url).netloc] == []

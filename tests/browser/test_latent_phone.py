@@ -25,9 +25,9 @@ def test_no_part_of_the_latent_page_scrolls_sideways_in_light_or_dark(
     )
     looked_at = {
         f"{pair}&image=synth-00007-0": "are the same in both spaces",
-        f"{alone}&view=travel": "KL divergence",
+        f"{alone}&view=traversal": "KL divergence",
         **{
-            f"{alone}&view=trouble&kind={kind}": told
+            f"{alone}&view=issues&kind={kind}": told
             for kind, told in (
                 ("near_duplicate", "Alike in two splits"),
                 ("label_error", "the features say brown"),

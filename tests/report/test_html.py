@@ -67,10 +67,10 @@ def test_every_section_is_there_with_its_tables(made):
         "Classes",
         "Fewer labels",
         "Corrupted images",
-        "Other test sets",
+        "External test sets",
         "Calibration",
         "Method",
-        "To make it again",
+        "How to reproduce this",
     ):
         assert heading in page.text, heading
     assert study["verdict"]["headline"] in page.text and study["split"]["fingerprint"] in page.text

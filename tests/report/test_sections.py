@@ -201,7 +201,7 @@ def test_an_arm_is_useful_where_it_is_shown_above_both_defaults(result):
     arms = benefit.arms | {"vae": never}
     assert clinical.useful_range(dataclasses.replace(benefit, arms=arms), "vae") == ""
     curves = {trace.name: list(trace.y) for trace in clinical.net_benefit(result).figure().data}
-    assert curves["Call every image"] == list(benefit.treat_all)
+    assert curves["Treat all"] == list(benefit.treat_all)
 
 
 def test_the_primary_difference_stands_first(result):

@@ -80,7 +80,7 @@ def test_reliance_grows_with_the_strength_of_the_tie(asked):
             < rows[1.0]["reliance"]["mean"]
         )
         assert rows[1.0]["reversed"]["mean"] <= rows[1.0]["aligned"]["mean"] + 1e-9
-    assert "tied to" in answer["text"] and not list(study.run.checkpoints.glob("inked*"))
+    assert "associated with" in answer["text"] and not list(study.run.checkpoints.glob("inked*"))
 
 
 @pytest.mark.slow

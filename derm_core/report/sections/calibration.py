@@ -52,7 +52,11 @@ def calibration(result: StudyResult, when: str = "before") -> Section | None:
 def reliability(result: StudyResult, entries: dict[str, Calibration], when: str) -> Figure:
     """How often the top class is right, by its probability."""
     figure = blank(
-        "Reliability", 380, x="Probability of the top class", y="How often it is right", legend=True
+        "Reliability",
+        380,
+        x="Confidence (probability of the most probable class)",
+        y="Accuracy",
+        legend=True,
     )
     line = {"color": ZERO, "width": 1.2, "dash": "dash"}
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=line, layer="below")
@@ -65,7 +69,7 @@ def reliability(result: StudyResult, entries: dict[str, Calibration], when: str)
                 arm,
                 [one.confidence for one in bins],
                 [one.accuracy for one in bins],
-                "says %{x:.0%}, right %{y:.0%} (%{customdata:.0f} images)",
+                "confidence %{x:.0%}, accuracy %{y:.0%} (%{customdata:.0f} images)",
                 customdata=[one.n for one in bins],
             )
         )

@@ -91,11 +91,11 @@ def confusion_matrix(counts: Matrix, classes: Sequence[str], arm: ArmStyle) -> F
 
     def hover(i: int, j: int) -> str:
         cell = f"{percent(share[i, j])} ({number[i, j]:.0f})"
-        return f"{classes[i]} called {classes[j]}: {cell}"
+        return f"{classes[i]} predicted as {classes[j]}: {cell}"
 
     text = [[f"{100 * value:.0f}" for value in row] for row in share]
     figure = matrix(f"Confusion, {arm.name}", share, text, hover, classes, arm.colour)
-    return figure.update_xaxes(title={"text": "Rows: what it is.<br>Columns: what it is called."})
+    return figure.update_xaxes(title={"text": "Rows: true class.<br>Columns: predicted class."})
 
 
 def disagreement(result: StudyResult, pair: Disagreement) -> Section:

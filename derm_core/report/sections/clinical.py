@@ -75,7 +75,7 @@ def net_benefit(result: StudyResult) -> Section | None:
                 )
                 for i in places
             },
-            "Better than calling all and none": useful_range(answer, arm) or "not shown",
+            "Better than treating all and none": useful_range(answer, arm) or "not shown",
         }
         for arm in in_order(answer.arms)
     ]
@@ -109,9 +109,9 @@ def useful_range(answer: NetBenefit, arm: str) -> str:
 def decision_curves(result: StudyResult, answer: NetBenefit) -> Figure:
     """Net benefit by threshold."""
     figure = blank(
-        f"Net benefit of calling {answer.class_name}",
+        f"Net benefit of detecting {answer.class_name}",
         360,
-        x="Threshold: probability from which an image is called",
+        x="Threshold: probability from which an image counts as positive",
         y="Net benefit",
         legend=True,
     )
@@ -120,7 +120,7 @@ def decision_curves(result: StudyResult, answer: NetBenefit) -> Figure:
         figure.add_trace(band(answer.thresholds, curve.low, curve.high, arm.colour, 0.09))
         hover = "%{y:.3f} at a threshold of %{x:.0%}"
         figure.add_trace(line_trace(arm, answer.thresholds, curve.mean, hover, mode="lines"))
-    every = {"name": "Call every image", "line": {"color": INK, "width": 1.5, "dash": "dash"}}
+    every = {"name": "Treat all", "line": {"color": INK, "width": 1.5, "dash": "dash"}}
     figure.add_trace(scatter(answer.thresholds, answer.treat_all, "lines", **every))
     figure.add_hline(y=0, line={"color": ZERO, "width": 1.2})
     highest = max(high or 0.0 for curve in answer.arms.values() for high in curve.high)

@@ -92,7 +92,7 @@ def _split(result: PredictionsCompared) -> Section:
     rows: list[Row] = [
         {
             "Model": name,
-            f"On torn {audit.by}s": interval(audit.balanced_accuracy_torn[name]),
+            f"On {audit.by}s in both parts": interval(audit.balanced_accuracy_torn[name]),
             "On the others": interval(audit.balanced_accuracy_whole[name]),
             "Difference, points": points(change),
         }
@@ -104,7 +104,7 @@ def _split(result: PredictionsCompared) -> Section:
         level=3,
         text=result.split,
         table=rows,
-        table_title="Balanced accuracy by whether further images were left for training",
+        table_title="Balanced accuracy by whether other images of the group were left for training",
         table_caption=f"Mean recall of {', '.join(audit.classes)}: classes of ten groups or more on both sides."
         if rows
         else "No class has ten groups or more on both sides: recall is not compared.",
@@ -127,7 +127,7 @@ def _operating_points(result: PredictionsCompared) -> Section | None:
         level=3,
         table=rows,
         table_title=f"Sensitivity for {target.class_name} at fixed specificities",
-        table_caption="Thresholds come from the tested images themselves: this is what is possible at best.",
+        table_caption="Thresholds come from the tested images themselves: this is an upper bound.",
     )
 
 

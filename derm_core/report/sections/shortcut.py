@@ -58,7 +58,7 @@ def reliance_by_strength(result: StudyResult, answer: Shortcut) -> Figure:
     figure = curves(
         curves_by_arm(result, answer.rows, "strength", "reliance"),
         title="Reliance on a planted artefact",
-        x="Strength of the tie in training",
+        x="Strength of the association in training",
         y="Reliance",
         at="strength %{x:g}",
     )

@@ -55,14 +55,14 @@ def draw_towards(
     cards = {card.name: card for card in cached.cards(workspace)}
     if not starts or not cards:
         st.caption(
-            "It needs an image (Your image, above, or one chosen on the map) and a published model to ask."
+            "Needs an image (Your image, above, or one selected on the map) and a published model."
         )
         return
     columns = st.columns(3)
     start = columns[0].selectbox("From image", list(starts), key="towards-start")
-    card = cards[columns[1].selectbox("Asked of", list(cards), key="towards-model")]
+    card = cards[columns[1].selectbox("Model", list(cards), key="towards-model")]
     target = columns[2].selectbox(
-        "Towards",
+        "Target class",
         card.classes,
         index=card.classes.index("mel") if "mel" in card.classes else 0,
         key=f"towards-class-{card.name}",
@@ -89,8 +89,8 @@ def _ask_for_path() -> bool:
     place = st.empty()
     with place.container():
         st.caption(
-            "The path follows what the model's probability grows with, through the decoder, step by step. It "
-            "takes some seconds."
+            "The path follows the gradient of the model's probability through the decoder, step by step. It takes "
+            "some seconds."
         )
         if not st.button("Find the path", icon=":material/play_arrow:", key="towards-go"):
             return False
@@ -119,7 +119,7 @@ def _draw_path_chart(path: ClassPath, card: Card, target: str) -> None:
             card.classes[index]: (steps, probabilities[:, index].astype(np.float32))
             for index in dict.fromkeys([aim, first, last])
         },
-        f"What {card.name} says along the way",
+        f"Probabilities of {card.name} along the path",
         x="Step",
         share=True,
     )
@@ -132,8 +132,8 @@ def _draw_path_chart(path: ClassPath, card: Card, target: str) -> None:
         pd.DataFrame(probabilities, columns=card.classes).assign(step=steps),
         key="towards",
         alt=f"Probability of {target} from {words.chance(probabilities[0, aim])} to "
-        f"{words.chance(probabilities[-1, aim])} along the way",
-        caption="From step 0 on the model is asked about decoded images, which are smoother than photographs: its "
-        f"answer at step 0 ({at_start}) may differ from that for the photograph ({of_photograph}). It is "
-        "what the model looks for, not a forecast of how a lesion changes.",
+        f"{words.chance(probabilities[-1, aim])} along the path",
+        caption="From step 0 on the model sees decoded images, which are smoother than photographs: its prediction "
+        f"at step 0 ({at_start}) may differ from that of the photograph ({of_photograph}). The path shows what the "
+        "model responds to, not how a lesion would change.",
     )

@@ -18,11 +18,9 @@ KINDS = {
 ABOUT = {
     "near_duplicate": "Pairs of images that show the same photograph, or nearly. A pair across splits leaks: the "
     "model has seen what it is tested on.",
-    "label_error": "Labels to look at again: to a plain classifier that has seen neither the image nor its "
-    "group, another "
-    "class is as probable as for that class's own images (confident learning) and at least 30 times as "
-    "probable as the label. Unusual images of the right class are among them; errors between classes that "
-    "look alike are mostly not.",
+    "label_error": "Labels to check: for a linear classifier that was trained without the image and its group, another "
+    "class is as probable as for that class's own images (confident learning) and at least 30 times as probable as "
+    "the label. Unusual images with the right label are among them; confusions of similar classes are mostly missed.",
     "outlier": "Images far from all others in this space: rare, badly photographed, or not what the dataset is about.",
 }
 PAGE = 24  # images, and further ones for each press of the button
@@ -33,9 +31,9 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
     issues = cached.data_issues(workspace, first.run_id)
     if issues is None:
         frame.empty(
-            "Near-duplicates across splits, likely label errors and outliers are sought when a map is made. This "
-            "map is older, or its UMAP is not done: make it again below, under New map.",
-            title="Not sought yet",
+            "Near-duplicates, likely label errors and outliers are searched for when a map is made. This map is older, "
+            "or its UMAP is not done: make it again below, under New map.",
+            title="Not computed yet",
             icon=":material/report:",
         )
         return
@@ -63,17 +61,17 @@ def _recall(first: LoadedMap, kind: str) -> str:
     counts = first.info.trouble or IssueCounts()
     if kind == "near_duplicate" and counts.known_pairs:
         missed = counts.known_pairs - (counts.found or 0)
-        others = "the other stands" if missed == 1 else "the others stand"
-        last = f" ({others} last)" if missed else ""
+        others = "the other is" if missed == 1 else "the others are"
+        last = f" ({others} listed last)" if missed else ""
         return (
-            f" {counts.found} of {counts.known_pairs} known duplicate pairs were found{last}; what counts as agreement "
-            "was set on these, so of others a smaller share may be found."
+            f" {counts.found} of {counts.known_pairs} known duplicate pairs were found{last}; the threshold was chosen "
+            "on these pairs, so that a smaller share of others may be found."
         )
     if kind == "label_error" and counts.confused_labels is not None:
         errors = (
-            f"At least {words.count(counts.random_labels or 0, 'label')} cannot be explained by classes that overlap"
+            f"At least {words.count(counts.random_labels or 0, 'label')} cannot be explained by overlapping classes"
             if counts.random_labels
-            else "Overlap of the classes could explain all of them"
+            else "Overlapping classes could explain all of them"
         )
         return (
             f" {errors}. Confident learning without the second condition would count {counts.confused_labels:,}: "

@@ -76,8 +76,8 @@ def has_encoder(traversal: Traversal) -> bool:
     """Whether images can be encoded; where they cannot, the page says so."""
     if not traversal.can_encode:
         st.info(
-            "This model carries a decoder alone: its VAE's encoder is that of the pretraining or extractor it was made "
-            "from, which is not here. Choose another VAE above, or move the sliders under Dimensions.",
+            "This model has the VAE's decoder only. Its encoder belongs to the pretraining or extractor that the model "
+            "was made from, which is not here. Choose another VAE above, or move the sliders under Dimensions.",
             icon=":material/info:",
         )
     return traversal.can_encode
@@ -137,7 +137,7 @@ def draw_between(
     )
     st.caption(
         "The straight line between the two images' latents, decoded. The ends differ from the originals by what the "
-        "VAE does not keep."
+        "VAE does not encode."
     )
 
 

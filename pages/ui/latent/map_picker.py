@@ -27,8 +27,8 @@ def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]
         frame.empty(
             "A dot for every image, near its neighbours according to one extractor's features; coloured by "
             "class, split, a "
-            "model's answer or any attribute. Make the first map below: the PCA stands in seconds, UMAP after about "
-            "half a minute.",
+            "model's prediction or any attribute. Make the first map below: the PCA is there in seconds, UMAP after "
+            "about half a minute.",
             title="No map yet",
             icon=":material/scatter_plot:",
         )
@@ -46,7 +46,7 @@ def _choose_two(workspace: Workspace, maps: dict[str, Run]) -> tuple[str, str | 
     labels[NONE] = "No second map" if others else "No other map of these images yet"
     with right:
         second = frame.linked(
-            "Beside it",
+            "Second map",
             {key: labels[key] for key in (NONE, *others)},
             "beside",
             always=False,
@@ -62,8 +62,8 @@ def offer_alignment(workspace: Workspace, first: str, second: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(
-            "These two maps were laid out independently: the same images lie in different places. Compare what is "
-            "near what, or align them.",
+            "These two maps were laid out independently: the same images lie in different places. Compare "
+            "neighbourhoods, or align the maps.",
             width="stretch",
         )
         if st.button(
@@ -71,7 +71,7 @@ def offer_alignment(workspace: Workspace, first: str, second: str) -> None:
             icon=":material/join:",
             key="align",
             help="Makes the second map again; UMAP "
-            "starts from the first map's places and the result is turned onto it.",
+            "starts from the first map's coordinates and the result is rotated onto it.",
         ):
             config = from_dict(configs[1], EmbedConfig)
             new_map.make_map(workspace, config, "beside", aligned_to=first)

@@ -16,7 +16,10 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, live_run
 from pages.ui.config_fields import slider_field
 
-SPACES = {"pooled": "Pooled features (what the heads see)", "mu": "μ, a VAE's own latent space"}
+SPACES = {
+    "pooled": "Pooled features (input of the classifiers)",
+    "mu": "Posterior mean μ (a VAE's latent space)",
+}
 
 
 def draw_form(workspace: Workspace, expanded: bool, others: list[str]) -> None:
@@ -46,14 +49,14 @@ def draw_form(workspace: Workspace, expanded: bool, others: list[str]) -> None:
                 list(SPACES),
                 key="map-space",
                 format_func=lambda key: SPACES[key],
-                help="μ is there for a pretraining and for an extractor.",
+                help="Pretrainings and extractors have a posterior mean μ, other models do not.",
             )
             aligned = st.selectbox(
                 "Aligned to",
                 list(maps),
                 format_func=lambda run_id: maps[run_id],
                 key="map-aligned",
-                help="UMAP starts from that map's places, so that the two can be compared by eye.",
+                help="UMAP starts from the coordinates of that map, so that the two can be compared by eye.",
             )
             neighbours = slider_field(
                 EmbedConfig, "neighbours", "UMAP neighbours", 15, key="map-neighbours"
@@ -158,7 +161,7 @@ def _watch(workspace: Workspace, run_id: str, changed: int) -> None:
         return
     text = live_run.progress_text(run.progress) if run.progress else "Starting…"
     if run.state == "queued":
-        text = "Waits for its turn…"
+        text = "Queued…"
     share = 0.0 if run.state == "queued" else live_run.share(run.progress)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(share, text, width="stretch")

@@ -181,8 +181,8 @@ def _draw_kl(traversal: Traversal) -> None:
         key=f"kl-{traversal.source}",
         alt=f"{active} latent dimensions are active",
         caption=f"{active} dimensions are active (mean KL above 0.01 nats on validation images), together "
-        f"{words.number(float(kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder "
-        f"ignores.{estimated if traversal.estimated else ''}",
+        f"{words.number(float(kl_d.sum()), 1)} nats. The decoder ignores the values of inactive "
+        f"dimensions.{estimated if traversal.estimated else ''}",
     )
 
 
@@ -193,14 +193,14 @@ def _draw_factors(workspace: Workspace, first: LoadedMap) -> None:
         known = any(name.startswith(PREFIX) for name in first.dataset.attributes)
         if known and first.saved.space != "mu":
             st.caption(
-                "The factors of these images are known. A map of μ has the table of which latent follows which: make "
+                "The factors of these images are known. A map of μ shows which latent dimension depends on which: make "
                 "one below, under New map."
             )
         return
     by_kl = table.drop_duplicates("latent").sort_values("kl", ascending=False)["latent"]
     wide = table.pivot_table(index="latent", columns="factor", values="information")
     wide = wide.loc[[latent for latent in by_kl if latent in wide.index]]
-    st.markdown("**Which latent follows which known factor**")
+    st.markdown("**Latent dimensions and known factors**")
     frame.show_table(
         wide.reset_index(),
         title="Mutual information of latents and factors",
@@ -216,6 +216,6 @@ def _draw_factors(workspace: Workspace, first: LoadedMap) -> None:
         },
     )
     st.caption(
-        "Mutual information over the factor's entropy: 0 where a latent says nothing of a factor, 1 where it says "
-        "all. The images are synthetic, so their factors are known."
+        "Mutual information over the factor's entropy: 0 where a dimension is independent of a factor, 1 where it "
+        "determines it. The images are synthetic, so their factors are known."
     )

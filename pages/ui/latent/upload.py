@@ -58,8 +58,8 @@ def choose_upload() -> Upload | None:
             types(),
             key="map-file",
             max_upload_size=MAX_BYTES // 2**20,
-            help="It is placed on the maps among its nearest neighbours, and can be a start for "
-            "travelling. It stays in this session's memory and is never written to disk.",
+            help="It is placed on the maps among its nearest neighbours, and can be the start of "
+            "a traversal. It stays in this session's memory and is never written to disk.",
         )
     if file is None:
         st.session_state.pop(KEY, None)

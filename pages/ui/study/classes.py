@@ -47,8 +47,8 @@ def draw_confusions(result: StudyResult) -> None:
             with st.container():
                 draw_cells(section, arm)
     st.caption(
-        f"{sections[arms[0]].caption} Press a cell to see its images, as the seed ensemble decides "
-        "them; or choose it here."
+        f"{sections[arms[0]].caption} Press a cell to see its images, by the predictions of the "
+        "seed ensemble; or choose it here."
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         arm = st.selectbox(
@@ -58,7 +58,13 @@ def draw_confusions(result: StudyResult) -> None:
             width=220,
             format_func=lambda arm: style(result, arm).name,
         )
-        choose_cell("confused", arm, ("Is", "Called"), result.confusion[arm], result.classes)
+        choose_cell(
+            "confused",
+            arm,
+            ("True class", "Predicted class"),
+            result.confusion[arm],
+            result.classes,
+        )
 
 
 def draw_disagreement(result: StudyResult) -> None:
@@ -82,7 +88,7 @@ def draw_disagreement(result: StudyResult) -> None:
         draw_table(replace(section, numbers=None))
         st.caption(f"{section.caption} Press one to see its images, or choose it here.")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            labels = [f"{style(result, arm).brief} says" for arm in (pair.a, pair.b)]
+            labels = [f"{style(result, arm).brief} predicts" for arm in (pair.a, pair.b)]
             choose_cell("disagreed", chosen, labels, pair.matrix, result.classes)
 
 
@@ -153,7 +159,7 @@ def open_cell(workspace: Workspace, result: StudyResult) -> None:
         return
     labels, i, j = [style(result, arm).name for arm in arms], int(row), int(column)
     title = (
-        f"{names[i]}, called {names[j]} by {labels[0]}"
+        f"{names[i]}, predicted as {names[j]} by {labels[0]}"
         if len(arms) == 1
         else f"{labels[0]}: {names[i]}. {labels[1]}: {names[j]}"
     )
@@ -167,14 +173,14 @@ def draw_images(
     """The images of class i that an arm calls j, or those that one arm calls i and the other j."""
     decisions = cached.decisions(workspace, result.run_id)
     if decisions is None:
-        st.markdown("This study kept no decisions of single images; a new one does.")
+        st.markdown("This study has no predictions of single images; a new one has them.")
         return
     first, second = ("label", *(f"decision:{arm}" for arm in arms))[-2:]
     rows = decisions[(decisions[first] == i) & (decisions[second] == j)]
     rows = rows.sort_values(f"confidence:{arms[-1]}", ascending=False)
     dataset = study_dataset(workspace, result)
     if not len(rows):
-        st.markdown("The seed ensemble decides for no image this way; single seeds do.")
+        st.markdown("The seed ensemble predicts no image this way; single seeds do.")
     elif dataset is None:
         st.markdown(
             f"{words.count(len(rows), 'image')}. Dataset {words.plain(result.dataset.name)}, as "
@@ -183,9 +189,9 @@ def draw_images(
     else:
         st.caption(
             f"{words.count(len(rows), 'test image')}, those that {style(result, arms[-1]).name} is "
-            "surest of first"
+            "most confident about first"
             + (f"; {MOST_IMAGES} shown." if len(rows) > MOST_IMAGES else ".")
-            + " Below each: what it is, and how probable each arm holds what it decided."
+            + " Below each: the true class, and each arm's probability of the class that it predicts."
         )
         gallery = rows.head(MOST_IMAGES)
         captions = [image_caption(result, arms, row) for _, row in gallery.iterrows()]

@@ -28,7 +28,7 @@ def choose_others(options: Mapping[str, str], chosen: str) -> list[str]:
     ):
         st.session_state["with-choice"] = wanted
     picked = st.multiselect(
-        "Beside it",
+        "Other studies",
         others,
         key="with-choice",
         format_func=options.__getitem__,

@@ -30,7 +30,7 @@ from pages.ui.glossary import heading
 from pages.ui.section import draw
 
 SIDE_BY_SIDE = 8  # attributes; more stand in a list
-OLDER = "This study was made before its kind looked closer at the test set; a new one has it."
+OLDER = "An earlier version made this study, without this analysis; a new study has it."
 
 
 def overview_tab(workspace: Workspace, result: StudyResult) -> None:
@@ -94,7 +94,7 @@ def labels_tab(workspace: Workspace, result: StudyResult) -> None:
     """One metric by the share of labels."""
     answer = result.label_efficiency
     if answer is None:
-        what = "How the arms do when only some of the training groups have labels"
+        what = "How good the arms are when only some of the training groups have labels"
         _not_asked(result, "Fewer labels", what, "Fewer labels")
         return
     metric = _choice("Metric", labels.METRICS, "labels-metric") if answer.rows else ""
@@ -118,16 +118,18 @@ def robustness_tab(workspace: Workspace, result: StudyResult) -> None:
             draw(robustness.severities(result, chosen), robustness.loss_differences(result))
         draw(robustness.all_losses(result), file=result.run_id)
     if result.shortcut is None:
-        what = "How far each arm relies on an artefact that is tied to one class in training"
+        what = (
+            "How far each arm relies on an artefact that is associated with one class in training"
+        )
         _not_asked(result, "A planted shortcut", what, "Planted shortcut")
     draw(*shortcut.shortcut(result), file=result.run_id)
 
 
 def external_tab(workspace: Workspace, result: StudyResult) -> None:
-    """Other test sets."""
+    """External test sets."""
     if not result.external:
-        what = "How the arms do on images of another camera and another clinic"
-        _not_asked(result, "Other test sets", what, "Other test sets")
+        what = "How good the arms are on images of another camera and another clinic"
+        _not_asked(result, "External test sets", what, "External test sets")
     draw(external.external(result), file=result.run_id)
     for one in result.external:
         section, *parts = external.one_set(result, one)
@@ -145,7 +147,7 @@ def calibration_tab(workspace: Workspace, result: StudyResult) -> None:
     draw(calibration.calibration(result, when), clinical.recalibration(result), file=result.run_id)
     if result.detail.operating_point is None:
         st.caption(
-            "No class to be called: none of this dataset’s classes is melanoma or a high priority. Name one with "
+            "No class to detect: none of this dataset’s classes is melanoma or a high priority. Name one with "
             "`compare --target-class`."
         )
         return
@@ -158,7 +160,7 @@ def calibration_tab(workspace: Workspace, result: StudyResult) -> None:
         format="%d %%",
         key="specificity",
         bind="query-params",
-        help="The share of all other images that is to be left alone.",
+        help="The share of images of all other classes that count as negative.",
     )
     draw(
         calibration.operating_point(result, percent / 100),
@@ -216,7 +218,7 @@ def _not_asked(result: StudyResult, heading: str, what: str, switch: str) -> Non
     frame.empty(
         f"{what} will stand here. To have it, launch the study again with **{switch}** (under All settings) or as a "
         "full study.",
-        title="Not asked in this study",
+        title="Not part of this study",
         icon=":material/help:",
         action="Set up a full study",
         page="train",
