@@ -12,7 +12,10 @@ VIEWS = {  # the names stand in addresses
     "traversal": ":material/explore: Latent traversal",
     "issues": ":material/report: Data issues",
 }
-EARLIER_NAMES = {"travel": "traversal", "trouble": "issues"}  # of views, in addresses of earlier versions
+EARLIER_NAMES = {
+    "travel": "traversal",
+    "trouble": "issues",
+}  # of views, in addresses of earlier versions
 
 workspace = frame.page("latent")
 if (linked := st.query_params.get("view")) in EARLIER_NAMES:

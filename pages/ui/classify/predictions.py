@@ -25,7 +25,8 @@ OF_NEITHER = (
     "Agreement of the models is that of their most probable classes. Prediction sets, priorities and thresholds follow "
     "from the probabilities and belong to neither decision."
 )
-ADJUSTED, SAME = words.DECISIONS["adjusted"], "the same"
+MOST_PROBABLE, ADJUSTED = words.DECISIONS["most_probable"], words.DECISIONS["adjusted"]
+SAME = "the same"  # of the adjusted class where it is the most probable one
 PRIORITY_COLOURS = {"high": "red", "medium": "orange", "low": "gray"}
 
 
@@ -42,7 +43,7 @@ def draw_brief(prediction: Prediction, cards: list[Card], note: str) -> None:
         | _consequences(prediction.arms[card.name], card)
         for card in cards
     ]
-    st.markdown(_answer_text(prediction, cards, facts) + f"\n{words.aside(note)}")
+    st.markdown(_answer_text(prediction, cards, facts) + f"\n\n{words.aside(note)}")
 
 
 def draw_answer(prediction: Prediction, cards: list[Card]) -> None:
@@ -77,15 +78,18 @@ def _answer_text(
 
     facts: of each model, by what they are called.
     """
-    names = dict.fromkeys(itertools.chain(*facts))
+    known = dict.fromkeys(itertools.chain(*facts))
+    names = [name for name in dict.fromkeys([MOST_PROBABLE, ADJUSTED, *known]) if name in known]
     rows = [
         [f"**{name}**", *(of.get(name, SAME if name == ADJUSTED else "–") for of in facts)]
         for name in names
     ]
     table = words.table(["", *(heading(card, cards) for card in cards)], rows)
     parts = [_agreement(prediction, cards), table]
-    if prediction.agree is not None:
-        parts.append(words.aside(_accuracy_given_agreement(prediction.agree, cards)))
+    if prediction.agree is not None and (
+        accuracy := _accuracy_given_agreement(prediction.agree, cards)
+    ):
+        parts.append(words.aside(accuracy))
     return "\n\n".join(filter(None, parts))
 
 
@@ -193,7 +197,7 @@ def _decisions(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str
     """{name: markdown} of both decisions and the prediction set, where the card allows it."""
     top = f"{plain_class_name(card, arm.top)} **{words.chance(arm.probabilities[arm.top])}**"
     return {
-        words.DECISIONS["most_probable"]: top,
+        MOST_PROBABLE: top,
         **_adjusted(arm, card),
         **_prediction_set(arm, card, coverage),
     }
