@@ -68,13 +68,6 @@ def again(figure: dict) -> Figure:
     return graph_objects.Figure(figure["data"], figure["layout"], _validate=False)
 
 
-def plotly_script() -> str:
-    """plotly.js, 4.5 MB."""
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()
-
-
 def alpha(colour: str, opacity: float) -> str:
     """'#0072B2' at an opacity, as plotly writes it."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))

@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from plotly.offline import get_plotlyjs_version
 
 from derm_core import cli
 from derm_core.arms import arm_style
@@ -12,7 +13,7 @@ from derm_core.commands.compare import stored_study
 from derm_core.config import StudyConfig
 from derm_core.errors import ConfigError, NotFound
 from derm_core.report.files import report_files
-from derm_core.report.html import report_html
+from derm_core.report.html import PLOTLY_JS, report_html
 from derm_core.report.section import cell_text
 from derm_core.study.study_data import prepare
 from derm_core.study.study_result import study_result
@@ -103,6 +104,21 @@ def test_nothing_is_loaded_from_anywhere(made):
     )
     assert "default-src 'none'" in policy and "http" not in policy
     assert not re.search(r"@import|url\(", text.split("<style>")[1].split("</style>")[0])
+
+
+def test_it_is_small(made):
+    assert len(made[1].encode()) < 2_000_000
+
+
+def test_its_plotly_is_that_of_the_package_and_knows_every_trace(made):
+    assert f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}" in PLOTLY_JS.read_text(
+        encoding="utf-8"
+    )
+    assert "MIT License" in PLOTLY_JS.with_name("LICENSE").read_text(encoding="utf-8")
+    line = next(line for line in made[1].splitlines() if line.startswith("const FIGURES = "))
+    figures = json.loads(line.removeprefix("const FIGURES = ").removesuffix(";"))
+    kinds = {trace["type"] for figure in figures.values() for trace in figure["data"]}
+    assert kinds <= {"scatter", "bar", "heatmap"}
 
 
 @pytest.mark.slow
