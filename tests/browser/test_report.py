@@ -1,4 +1,4 @@
-"""The report in a real browser: it draws itself, asks nobody for anything, and fits a phone."""
+"""The report in a real browser: it draws itself, asks nobody for anything, and fits phone, screen and paper."""
 
 from __future__ import annotations
 
@@ -44,3 +44,35 @@ def test_it_draws_its_figures_and_no_request_leaves(phone, report):
     assert phone.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth + 1"
     )
+
+
+WIDTHS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(box => [box.id,
+    ...[box, ...box.querySelectorAll('.main-svg')].map(one => one.getBoundingClientRect().width)])"""
+SHEET = 182 / 25.4 * 96  # pixels between the margins of A4
+
+
+def misfits(widths: list[list]) -> list[list]:
+    """The figures that are wider than their box, or leave more than a pixel of it empty."""
+    assert len(widths) > 15
+    return [row for row in widths if not all(-1 <= one - row[1] <= 0.01 for one in row[2:])]
+
+
+def test_every_figure_fits_its_box_on_screens_and_paper(page, report):
+    page.goto(report)
+    for width in (1600, 400, 1100):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_function(f"({WIDTHS})().every(row => row.length > 2)")
+        page.wait_for_timeout(500)
+        assert misfits(page.evaluate(WIDTHS)) == [], width
+    page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = ({WIDTHS})(); }})")
+    page.pdf(format="A4")
+    printed = page.evaluate("window.printed")
+    assert misfits(printed) == [] and max(row[1] for row in printed) < SHEET
+    page.emulate_media(media="print")
+    page.wait_for_timeout(500)
+    on_paper = page.evaluate(WIDTHS)
+    assert misfits(on_paper) == []
+    assert [row[:2] for row in on_paper] == [row[:2] for row in printed]  # as wide as paper has it
+    reach = """() => Math.max(...[...document.querySelectorAll('table, pre')].map(
+        part => part.getBoundingClientRect().right)) - document.querySelector('main').getBoundingClientRect().right"""
+    assert page.evaluate(reach) < 1
