@@ -17,6 +17,7 @@ from tests.builders import write_dataset
 from tests.study.test_protocol import finish, make_config
 
 HOSTILE = "<img src=x onerror=alert(1)>"
+ODD_WORD = "quagga"  # in the path of the workspace, and nowhere else
 SCRIPT = "</script><script>alert(2)</script>"
 
 
@@ -27,7 +28,7 @@ def reported_home(tmp_path_factory):
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    workspace = Workspace.open(tmp_path_factory.mktemp("reported") / "home")
+    workspace = Workspace.open(tmp_path_factory.mktemp(ODD_WORD) / "home")
     write_dataset(workspace)
     write_dataset(workspace, "other", images=60, seed=3)
     config = dataclasses.replace(
