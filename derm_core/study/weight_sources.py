@@ -12,6 +12,7 @@ import pandas as pd
 from ..bundles.card import Card
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import StudyConfig, to_dict
+from ..data.known_datasets import cited_set
 from ..data.manifest import Dataset, load_dataset
 from ..data.splits import split_fingerprint
 from ..data.used_images import used_images
@@ -39,7 +40,8 @@ def check_sources(
     for name in sorted({info["extractor"] for info in infos if "extractor" in info}):
         bundle = verify_bundle(find_bundle(workspace, name))
         card = {**bundle.record, "config": bundle.config}
-        notes += _check_vae(config, data, f"The extractor {name}", card)
+        public = cited_set(bundle.training_data.attribution)
+        notes += _check_vae(config, data, f"The extractor {name}", card, public)
     notes += transductive(arms)
     bundles = {info["bundle"]: info for info in infos if "bundle" in info}
     for name, info in sorted(bundles.items()):
@@ -58,10 +60,16 @@ def transductive(arms: list[Arm]) -> list[str]:
 
 
 def _check_vae(
-    config: StudyConfig, data: StudyData, who: str, card: Mapping[str, Any]
+    config: StudyConfig,
+    data: StudyData,
+    who: str,
+    card: Mapping[str, Any],
+    public: str | None = None,
 ) -> list[str]:
+    """public: name of the public data set that the VAE was pretrained on, whatever the dataset was called."""
     notes, theirs, fingerprint = [], card["config"], card.get("dataset_fingerprint")
-    if card["dataset"] != config.dataset and fingerprint != data.dataset.fingerprint:
+    same_content = fingerprint == data.dataset.fingerprint
+    if card["dataset"] != config.dataset and not same_content and not _is_public(data, public):
         notes.append(f"{who} was pretrained on {card['dataset']}, not on {config.dataset}.")
     elif card["split_fingerprint"] != data.fingerprint:
         raise RunError(
@@ -77,6 +85,11 @@ def _check_vae(
     return notes
 
 
+def _is_public(data: StudyData, public: str | None) -> bool:
+    """Whether a study's dataset was recognised as this public data set."""
+    return public is not None and data.dataset.info.known_as == public
+
+
 def _split_settings(config: Mapping[str, Any]) -> str:
     """The settings that decide a split, as a config of any version has them."""
     former = {"splits": "grouped", "draw": "before_split"}
@@ -88,7 +101,9 @@ def _check_bundle(
     config: StudyConfig, data: StudyData, name: str, info: Mapping[str, Any]
 ) -> list[str]:
     trained_on, fingerprint = info["training_data"].get("dataset"), info["split"].get("fingerprint")
-    if trained_on == config.dataset and fingerprint != data.fingerprint:
+    public = cited_set(info["training_data"].get("attribution"))
+    same_data = trained_on == config.dataset or _is_public(data, public)
+    if same_data and fingerprint != data.fingerprint:
         return [
             f"The model {name} was trained with labels on another split of {config.dataset}: it may have seen this "
             "study's test images, and its numbers here may be too good."
