@@ -4,17 +4,19 @@ The measure is the normalised cross-correlation of luminance, over all shifts at
 transform. Low frequencies are taken out and the local contrast is made equal: every dark spot on
 light skin correlates with every other, while follicles, hairs and streaks do not.
 
-Shapes: m pairs of pictures, s pixels a side (COARSE, MIDDLE or FINE). A pose is (turn in degrees,
-scale, stretch, direction of the stretch in degrees from the vertical).
+Shapes: n pictures, m pairs of them, s pixels a side (COARSE, MIDDLE or FINE). A pose is (turn in
+degrees, scale, stretch, direction of the stretch in degrees from the vertical).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import fft
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 
 COARSE, MIDDLE, FINE = 32, 64, 128
 TURNS = range(0, 360, 10)  # degrees
@@ -22,21 +24,16 @@ COARSE_BLUR = 2.0  # standard deviation in pixels of what is taken for low frequ
 BLUR = {MIDDLE: 1.0, FINE: 1.5}
 CONTRAST = {MIDDLE: 4.0, FINE: 6.0}  # and of the surroundings in which contrast is made equal
 EDGE = {COARSE: 0.25, MIDDLE: 0.2, FINE: 0.2}  # share of the radius over which the window falls off
+CACHED_PIXELS = 2**16  # of pictures that are worked on at once: more leave the cores' cache
+ROUNDING = 1e-3  # pixels by which rounding may move a source
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 Step = tuple[float, float, float, float]
 
 
-def log_luminance(read: Callable[[np.ndarray], np.ndarray], rows_m: np.ndarray) -> np.ndarray:
-    """(m, s, s): a factor of brightness becomes a constant, which the filter removes.
-
-    Args:
-        read: rows → uint8 (n, s, s, 3); called once, with every row once and in ascending order,
-            as suits a memory map.
-        rows_m: the rows, in any order.
-    """
-    rows, place = np.unique(rows_m, return_inverse=True)
-    return np.log(read(rows) @ LUMINANCE + 8)[place]
+def log_luminance(images_nssc: np.ndarray) -> np.ndarray:
+    """(n, s, s) of uint8 images: a factor of brightness becomes a constant, which the filter removes."""
+    return np.log(images_nssc @ LUMINANCE + 8)
 
 
 def shrink(grey_mss: np.ndarray, side: int) -> np.ndarray:
@@ -51,111 +48,169 @@ def shrink(grey_mss: np.ndarray, side: int) -> np.ndarray:
     return inner.reshape(-1, side, factor, side, factor).mean((2, 4))
 
 
-def warp(
-    side: int, turn: float, scale: float, stretch: float = 1.0, direction: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
+def warps(side: int, poses_k4: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the pixels of a picture come from that is stretched, then turned and enlarged.
 
     Args:
         side: of the picture in pixels.
-        turn: degrees.
-        scale: above 1 enlarges.
-        stretch: what lies along `direction` becomes longer by its root, what lies across shorter.
-        direction: degrees from the vertical.
+        poses_k4: each a turn in degrees; a scale, above 1 enlarges; a stretch, what lies along its
+            direction becomes longer by its root and what lies across shorter; and that direction,
+            in degrees from the vertical.
 
     Returns:
-        Indices (side²) into the picture's pixels, and (side²) 1 where there is one, else 0.
+        Indices (k, side²) into the picture's pixels, and (k, side²) 1 where there is one, else 0
+        (and index 0).
     """
-    squeeze = np.diag([stretch**-0.5, stretch**0.5])
-    back = _rotation(direction) @ squeeze @ _rotation(-direction - turn) / scale
-    places = np.mgrid[:side, :side].reshape(2, -1) - (side - 1) / 2
-    sources = back @ places + (side - 1) / 2
-    inside = ((sources >= 0) & (sources <= side - 1)).all(0)
-    row, column = np.clip(np.rint(sources), 0, side - 1).astype(int)
-    return row * side + column, inside.astype(np.float32)
+    turn, scale, stretch, direction = np.asarray(poses_k4, float).T
+    squeeze = np.zeros((len(turn), 2, 2))
+    squeeze[:, 0, 0], squeeze[:, 1, 1] = stretch**-0.5, stretch**0.5
+    back = _rotations(direction) @ squeeze @ _rotations(-direction - turn) / scale[:, None, None]
+    middle = (side - 1) / 2
+    place = np.arange(side) - middle
+    # A source's row and column: what the pixel's own row gives, and what its column adds.
+    down = (back[:, :, 0, None] * place + middle).astype(np.float32)
+    across = (back[:, :, 1, None] * place).astype(np.float32)
+    row, column = (down[:, axis, :, None] + across[:, axis, None, :] for axis in (0, 1))
+    inside = np.minimum(row, column) > -ROUNDING
+    inside &= np.maximum(row, column) < side - 1 + ROUNDING
+    weight = inside.astype(np.float32)
+    np.rint(row, out=row)
+    np.rint(column, out=column)
+    row *= side
+    row += column
+    row *= weight
+    flat = len(turn), side * side
+    return row.astype(np.intp).reshape(flat), weight.reshape(flat)
 
 
-def _rotation(degrees: float) -> np.ndarray:
-    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return np.array([[cosine, -sine], [sine, cosine]])
+def _rotations(degrees_k: np.ndarray) -> np.ndarray:
+    sine, cosine = np.sin(np.deg2rad(degrees_k)), np.cos(np.deg2rad(degrees_k))
+    return np.stack([cosine, -sine, sine, cosine], -1).reshape(-1, 2, 2)
 
 
-def peak_correlation(
-    first_mss: np.ndarray, spectrum_mss: np.ndarray, norm_m: np.ndarray
-) -> np.ndarray:
-    """(m,) largest normalised correlation over all shifts.
+@dataclass(frozen=True)
+class Spectra:
+    """Real Fourier transforms (n, s, s // 2 + 1) of pictures, and (n,) the root of their sum of squares."""
 
-    Args:
-        first_mss: pictures.
-        spectrum_mss: real Fourier transform of the others.
-        norm_m: root of their sum of squares.
-    """
-    own_norm = np.sqrt(np.square(first_mss).sum((1, 2)))
-    both = fft.irfft2(np.conj(fft.rfft2(first_mss)) * spectrum_mss, s=first_mss.shape[1:])
-    peak: np.ndarray = both.reshape(len(both), -1).max(1) / np.maximum(own_norm * norm_m, 1e-6)
+    values: np.ndarray
+    norms: np.ndarray
+
+    def __getitem__(self, chosen: int | np.ndarray) -> Spectra:
+        return Spectra(self.values[chosen], self.norms[chosen])
+
+
+def spectra(pictures_nss: np.ndarray) -> Spectra:
+    """Of pictures of s pixels a side."""
+    norms = np.sqrt(np.einsum("nij,nij->n", pictures_nss, pictures_nss))
+    return Spectra(fft.rfft2(pictures_nss), norms)
+
+
+def peak_correlation(first: Spectra, second: Spectra) -> np.ndarray:
+    """(n,) largest normalised correlation over all shifts; the second may be one picture alone."""
+    both = fft.irfft2(np.conj(first.values) * second.values, s=(first.values.shape[1],) * 2)
+    peak: np.ndarray = both.reshape(len(both), -1).max(1) / np.maximum(
+        first.norms * second.norms, 1e-6
+    )
     return peak
 
 
-def best_turn(first_mss: np.ndarray, second_mss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Best correlation (m,) over all TURNS of the first at COARSE pixels, and that turn in degrees."""
-    window = _window(COARSE)
-    flat = _high_pass(first_mss, COARSE_BLUR).reshape(len(first_mss), COARSE**2)
-    spectrum, norm = _spectrum(_high_pass(second_mss, COARSE_BLUR) * window)
-    best, turn = np.full(len(first_mss), -1.0), np.zeros(len(first_mss))
-    for degrees in TURNS:
-        pixel, inside = warp(COARSE, degrees, 1.0)
-        turned = (flat[:, pixel] * inside).reshape(first_mss.shape) * window
-        peak = peak_correlation(turned, spectrum, norm)
-        better = peak > best
-        best[better], turn[better] = peak[better], degrees
+def best_turn(pictures_nss: np.ndarray, pairs_m2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Best correlation (m,) over all TURNS of the first of each pair, and that turn in degrees.
+
+    Args:
+        pictures_nss: at COARSE pixels.
+        pairs_m2: positions among them.
+    """
+    window, high = _window(COARSE), _high_pass(pictures_nss, COARSE_BLUR)
+    others = spectra(high * window)
+    turns = np.array(TURNS, float)
+    one = np.ones(len(turns))
+    pixel, inside = warps(COARSE, np.stack([turns, one, one, 0 * one], 1))
+    weight = inside * window.ravel()
+    best, turn = np.full(len(pairs_m2), -1.0), np.zeros(len(pairs_m2))
+    for first, own in _by_value(pairs_m2[:, 0]):
+        turned = spectra(_moved(high[first], pixel, weight))
+        for pair in own:
+            peaks = peak_correlation(turned, others[pairs_m2[pair, 1]])
+            best[pair], turn[pair] = peaks.max(), turns[peaks.argmax()]
     return best, turn
 
 
 def refine(
-    first_mss: np.ndarray, second_mss: np.ndarray, pose_m4: np.ndarray, steps: Sequence[Step]
+    textures_nss: np.ndarray, pairs_m2: np.ndarray, pose_m4: np.ndarray, steps: Sequence[Step]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best correlation (m,) of textures over poses near the given ones, and those poses (m, 4).
 
     Args:
-        first_mss: pictures.
-        second_mss: the others.
-        pose_m4: of the first, where the search starts.
+        textures_nss: from `textures`.
+        pairs_m2: positions among them.
+        pose_m4: of the first of each pair, where the search starts.
         steps: each adds to the angles of a pose and multiplies its scale and stretch.
     """
-    side = first_mss.shape[1]
+    side = textures_nss.shape[1]
     window = _window(side)
-    flat = _equalised(first_mss).reshape(len(first_mss), side**2)
-    spectrum, norm = _spectrum(_equalised(second_mss) * window)
-    best, best_pose = np.full(len(first_mss), -1.0), pose_m4.copy()
+    seconds, of_pair = np.unique(pairs_m2[:, 1], return_inverse=True)
+    others = spectra(textures_nss[seconds] * window)
+    best, best_pose = np.full(len(pairs_m2), -1.0), pose_m4.copy()
     starts, of_start = np.unique(pose_m4, axis=0, return_inverse=True)
-    for number, (turn, scale, stretch, direction) in enumerate(starts):
-        own = np.flatnonzero(of_start.ravel() == number)
-        own_flat, own_spectrum, own_norm = flat[own], spectrum[own], norm[own]
-        for step in steps:
-            pose = turn + step[0], scale * step[1], stretch * step[2], direction + step[3]
-            pixel, inside = warp(side, *pose)
-            turned = own_flat[:, pixel] * (inside * window.ravel())
-            peak = peak_correlation(turned.reshape(-1, side, side), own_spectrum, own_norm)
-            better = peak > best[own]
-            best[own[better]], best_pose[own[better]] = peak[better], pose
+    at_once = max(1, CACHED_PIXELS // side**2)
+    for start, own in _by_value(of_start.ravel()):
+        poses = _stepped(starts[start], steps)
+        for some in (poses[k : k + at_once] for k in range(0, len(poses), at_once)):
+            pixel, inside = warps(side, some)
+            weight = inside * window.ravel()
+            for pair in own:
+                turned = spectra(_moved(textures_nss[pairs_m2[pair, 0]], pixel, weight))
+                peaks = peak_correlation(turned, others[of_pair[pair]])
+                if peaks.max() > best[pair]:
+                    best[pair], best_pose[pair] = peaks.max(), some[peaks.argmax()]
     return best, best_pose
 
 
-def _spectrum(images_mss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return fft.rfft2(images_mss), np.sqrt(np.square(images_mss).sum((1, 2)))
+def _stepped(pose_4: np.ndarray, steps: Sequence[Step]) -> np.ndarray:
+    """(k, 4) poses near one."""
+    turn, scale, stretch, direction = np.array(steps).T
+    return np.stack(
+        [pose_4[0] + turn, pose_4[1] * scale, pose_4[2] * stretch, pose_4[3] + direction], 1
+    )
 
 
-def _high_pass(grey_mss: np.ndarray, blur: float) -> np.ndarray:
-    return np.subtract(grey_mss, gaussian_filter(grey_mss, (0, blur, blur)))
-
-
-def _equalised(grey_mss: np.ndarray) -> np.ndarray:
+def textures(pictures_nss: np.ndarray) -> np.ndarray:
     """High frequencies over their local standard deviation; where that is near 0, they stay small."""
-    side = grey_mss.shape[1]
-    high = _high_pass(grey_mss, BLUR[side])
-    local = np.sqrt(np.maximum(gaussian_filter(high**2, (0, CONTRAST[side], CONTRAST[side])), 0))
+    side = pictures_nss.shape[1]
+    high = _high_pass(pictures_nss, BLUR[side])
+    local = np.sqrt(np.maximum(_blurred(high**2, CONTRAST[side]), 0))
     usual = np.median(local, axis=(1, 2), keepdims=True) if len(local) else local
     return np.divide(high, local + 0.5 * usual + 1e-6)
+
+
+def _by_value(values_m: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each value with the positions that have it."""
+    order = np.argsort(values_m, kind="stable")
+    distinct, counts = np.unique(values_m, return_counts=True)
+    ends = np.cumsum(counts)
+    for value, start, end in zip(distinct.tolist(), ends - counts, ends, strict=True):
+        yield value, order[start:end]
+
+
+def _moved(picture_ss: np.ndarray, pixel: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(k, s, s): the picture in each of k poses, see `warps`. `np.take` leaves other threads their turn."""
+    return (np.take(picture_ss, pixel) * weight).reshape(-1, *picture_ss.shape)
+
+
+def _high_pass(pictures_nss: np.ndarray, blur: float) -> np.ndarray:
+    return pictures_nss - _blurred(pictures_nss, blur)
+
+
+def _blurred(pictures_nss: np.ndarray, blur: float) -> np.ndarray:
+    """scipy's gaussian_filter of each picture, as two products of matrices: many times as fast at these sizes."""
+    weights = _gaussian(pictures_nss.shape[1], blur)
+    return np.asarray(weights @ pictures_nss @ weights.T)
+
+
+@lru_cache(maxsize=16)
+def _gaussian(side: int, blur: float) -> np.ndarray:
+    return np.asarray(gaussian_filter1d(np.eye(side), blur, axis=0), np.float32)
 
 
 def _window(side: int) -> np.ndarray:

@@ -13,7 +13,13 @@ from PIL import Image
 
 from ..data.decode import open_picture, prepare
 from ..data.manifest import Dataset
-from ..data.near_duplicates import DuplicatePairs, Read, candidates, near_duplicates
+from ..data.near_duplicates import (
+    CandidatePairs,
+    DuplicatePairs,
+    Read,
+    candidates,
+    near_duplicates,
+)
 from ..data.registration import FINE
 from ..errors import ImageError
 from ..stats.feature_space import SHOWN_NEIGHBOURS
@@ -99,9 +105,9 @@ def find_issues(
     known = known_pairs(dataset, rows)
     count = min(SHOWN_NEIGHBOURS, space.positions.shape[1])
     others = [nearest(features, count)[0] for features in other_spaces]
-    proposed = candidates([space.positions, *others])
+    proposed = _of_interest(candidates([space.positions, *others]), groups, known)
     alike = near_duplicates(images, _reader(dataset, images), rows, proposed, report)
-    duplicates, known_found = _duplicates(alike, rows, split, groups, known)
+    duplicates, known_found = _duplicates(alike, rows, split, known)
     doubted, confused, random = _label_errors(
         space.features, rows, labels, groups, dataset.classes, seed
     )
@@ -138,6 +144,19 @@ def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
     return {(min(pair), max(pair)) for pair in pairs}
 
 
+def _of_interest(
+    proposed: CandidatePairs, groups: np.ndarray, known: set[tuple[int, int]]
+) -> CandidatePairs:
+    """Pairs of different groups, and those that the source lists.
+
+    Others are views of one lesion: no issue, whether they agree or not.
+    """
+    first, second = proposed.pairs.T
+    is_known = np.array([pair in known for pair in map(tuple, proposed.pairs.tolist())], bool)
+    wanted = (groups[first] != groups[second]) | is_known
+    return CandidatePairs(proposed.pairs[wanted], proposed.is_first[wanted])
+
+
 def _reader(dataset: Dataset, images: np.ndarray) -> Read:
     """Reads rows at 128 px: from a store of that size, else from the dataset's own files, else the store's enlarged."""
 
@@ -158,13 +177,11 @@ def _duplicates(
     alike: DuplicatePairs,
     rows: np.ndarray,
     split: np.ndarray,
-    groups: np.ndarray,
     known: set[tuple[int, int]],
 ) -> tuple[list[DataIssue], int]:
-    """Pairs of different groups, and all that the source lists; and how many of the listed were found.
+    """Pairs that agree, and all that the source lists; and how many of the listed were found.
 
-    Pairs of one group are views of one lesion, no issue. Listed pairs that were not found stand
-    last.
+    Listed pairs that were not found stand last.
     """
     issues, listed_found = [], set()
     for (a, b), score, angle, stretch in zip(
@@ -173,8 +190,6 @@ def _duplicates(
         is_listed = (a, b) in known
         if is_listed:
             listed_found.add((a, b))
-        elif groups[a] == groups[b]:
-            continue
         across = bool(split[a] != split[b])
         if is_listed:
             remark = "; the dataset lists this pair, and both are one group."

@@ -81,6 +81,20 @@ def test_a_copy_is_found_among_other_pictures(how):
     )
 
 
+def test_pictures_of_other_things_are_not_read_again():
+    """Reading them at 128 px costs more than all that shows that they are others."""
+    images = np.stack([view(0), view(0, turn=40), *(view(seed) for seed in range(1, 7))])
+    pairs = np.array([[0, 1], *((i, j) for i in range(2, 8) for j in range(i + 1, 8))])
+    rows_read: set[int] = set()
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        rows_read.update(rows.tolist())
+        return enlarged(images)(rows)
+
+    alike = near_duplicates(images, read, np.arange(8), all_of(pairs), lambda *_: None)
+    assert alike.pairs.tolist() == [[0, 1]] and rows_read == {0, 1}
+
+
 def test_a_copy_of_stretched_skin_is_found():
     whole = Image.fromarray(picture(0))
     cut = [
