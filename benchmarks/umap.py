@@ -20,7 +20,8 @@ import pandas as pd
 from derm_core.config import EmbedConfig
 from derm_core.data.manifest import Dataset, save_dataset
 from derm_core.data.splits import split_dataset
-from derm_core.insight.embed import MapData, draw_map
+from derm_core.insight.embed import draw_map
+from derm_core.insight.map_data import MapData
 from derm_core.seeds import stream_seed
 from derm_core.stats.neighbours import principal_axes
 from derm_core.workspace import Workspace

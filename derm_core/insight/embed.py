@@ -15,18 +15,13 @@ import numpy as np
 import pandas as pd
 
 from ..background import in_background
-from ..bundles.model_library import find_bundle, require_posterior, verify_bundle
-from ..config import EmbedConfig, PretrainConfig, StudyConfig, from_dict, to_dict
-from ..config.labels import study_labels
-from ..data.manifest import CORE, Dataset
-from ..data.official_split import describe_official
+from ..config import EmbedConfig, to_dict
+from ..data.manifest import CORE
 from ..data.on_demand import open_images
 from ..data.splits import SPLITS
-from ..data.used_images import SplitRule, used_images
-from ..errors import ConfigError, DataError, RunError
+from ..errors import DataError, RunError
 from ..events import Event, log
-from ..files import read_json, write_atomic
-from ..machine import pick_device
+from ..files import write_atomic
 from ..records import to_json
 from ..stats.feature_space import (
     LEAST_STD,
@@ -43,43 +38,17 @@ from ..stats.neighbours import (
     silhouette,
     trust,
 )
-from ..study.arms import build_extractors
-from ..study.features import extract
 from ..workspace import RunFiles, Workspace
 from .align import fixed_places, open_fixed_map, start_from, turn_onto
 from .data_issues import FeatureSpace, find_issues
 from .factors import PREFIX, factor_table
+from .map_data import MapData, map_data
 from .map_predictions import predict_map
 from .saved_map import MapInfo, SavedMap, save_map, save_neighbours
 from .traversal_sources import open_traversal
 from .umap_layout import umap_layout
 
-LEAST_IMAGES = 10
 SAME = 1e-4  # relative difference below which features differ by rounding alone
-
-
-@dataclass(frozen=True)
-class MapData:
-    """The images of a map.
-
-    Attributes:
-        dataset: all images.
-        rows: (n,) manifest rows of those on the map.
-        split: (n,) indices into SPLITS.
-        features: (n, D) of one extractor.
-        label: what the extractor is called.
-    """
-
-    dataset: Dataset
-    rows: np.ndarray
-    split: np.ndarray
-    features: np.ndarray
-    label: str
-
-    @property
-    def is_training(self) -> np.ndarray:
-        """(n,) bool: images of the training split."""
-        return self.split == SPLITS.index("train")
 
 
 @dataclass(frozen=True)
@@ -140,56 +109,6 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
             "seconds": round(time.monotonic() - started, 2),
         },
     )
-
-
-def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, MapData]:
-    """The images of a map with their features, computed where they are not cached."""
-    require_posterior(config, workspace)
-    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
-    used = used_images(dataset, _split_rule(config, workspace))
-    rows = used.rows
-    if len(rows) < LEAST_IMAGES:
-        raise DataError(
-            f"Dataset {dataset.name} has {len(rows)} images; a map needs {LEAST_IMAGES} or more."
-        )
-    if used.official:
-        yield log(describe_official(used.official))
-    extractor = build_extractors(config.arm, config, workspace)[0]
-    chosen = None if len(rows) == len(dataset) else rows
-    features = yield from extract(
-        extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device)
-    )
-    vae = extractor.info.get("label")
-    label = study_labels([config.arm], config.input_size, vae)[config.arm]
-    return MapData(dataset, rows, used.split, features, label)
-
-
-def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
-    """What decides the images and the split of a map: its config, or that of what trained its weights.
-
-    The latter where both name the same dataset and split seed, so that the images which the map
-    calls training are those that the weights have seen. A map that asks for the official split
-    gets it.
-    """
-    rule = SplitRule.of(config)
-    kind, _, name = config.arm.partition(":")
-    run_id = config.vae_run or (name if kind == "run" else None)
-    bundle = config.vae or (name if kind == "bundle" else None)
-    if config.splits == "official" or not (run_id or bundle):
-        return rule
-    try:
-        if run_id:
-            source = from_dict(read_json(workspace.run(run_id).config))
-        else:
-            source = from_dict(verify_bundle(find_bundle(workspace, bundle or "")).config)
-    except (OSError, ValueError, ConfigError):
-        return rule  # not known; building the extractor says what is missing
-    if not isinstance(source, (PretrainConfig, StudyConfig)) or source.dataset != config.dataset:
-        return rule
-    trained = SplitRule.of(source)
-    if (trained.seed, trained.max_images) == (rule.seed, rule.max_images):
-        return trained
-    return replace(rule, splits=trained.splits) if trained.seed == rule.seed else rule
 
 
 def draw_map(

@@ -17,8 +17,9 @@ from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import BundleError, ConfigError, DataError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
-from derm_core.insight.embed import MapData, draw_map, embed, map_data
+from derm_core.insight.embed import draw_map, embed
 from derm_core.insight.factors import factor_table
+from derm_core.insight.map_data import MapData, map_data
 from derm_core.insight.traversal_sources import open_traversal
 from derm_core.insight.umap_layout import EpochFile
 from derm_core.nets.vae import build_vae, save_vae

@@ -17,7 +17,8 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
-from derm_core.insight.embed import MapData, draw_map
+from derm_core.insight.embed import draw_map
+from derm_core.insight.map_data import MapData
 from derm_core.insight.placement import open_placer, place_in_training
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head

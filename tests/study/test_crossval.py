@@ -21,7 +21,7 @@ from derm_core.config import (
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
 from derm_core.files import read_json, write_json
-from derm_core.insight.embed import map_data
+from derm_core.insight.map_data import map_data
 from derm_core.jobs.dependencies import fold_studies
 from derm_core.publish.classifier import publish
 from derm_core.report.files import report_files

@@ -1,0 +1,100 @@
+"""The images of a map, their split and their features."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..bundles.model_library import find_bundle, require_posterior, verify_bundle
+from ..config import EmbedConfig, PretrainConfig, StudyConfig, from_dict
+from ..config.labels import study_labels
+from ..data.manifest import Dataset
+from ..data.official_split import describe_official
+from ..data.on_demand import open_images
+from ..data.splits import SPLITS
+from ..data.used_images import SplitRule, used_images
+from ..errors import ConfigError, DataError
+from ..events import Event, log
+from ..files import read_json
+from ..machine import pick_device
+from ..study.arms import build_extractors
+from ..study.features import extract
+from ..workspace import Workspace
+
+LEAST_IMAGES = 10
+
+
+@dataclass(frozen=True)
+class MapData:
+    """The images of a map.
+
+    Attributes:
+        dataset: all images.
+        rows: (n,) manifest rows of those on the map.
+        split: (n,) indices into SPLITS.
+        features: (n, D) of one extractor.
+        label: what the extractor is called.
+    """
+
+    dataset: Dataset
+    rows: np.ndarray
+    split: np.ndarray
+    features: np.ndarray
+    label: str
+
+    @property
+    def is_training(self) -> np.ndarray:
+        """(n,) bool: images of the training split."""
+        return self.split == SPLITS.index("train")
+
+
+def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, MapData]:
+    """The images of a map with their features, computed where they are not cached."""
+    require_posterior(config, workspace)
+    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
+    used = used_images(dataset, _split_rule(config, workspace))
+    rows = used.rows
+    if len(rows) < LEAST_IMAGES:
+        raise DataError(
+            f"Dataset {dataset.name} has {len(rows)} images; a map needs {LEAST_IMAGES} or more."
+        )
+    if used.official:
+        yield log(describe_official(used.official))
+    extractor = build_extractors(config.arm, config, workspace)[0]
+    chosen = None if len(rows) == len(dataset) else rows
+    features = yield from extract(
+        extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device)
+    )
+    vae = extractor.info.get("label")
+    label = study_labels([config.arm], config.input_size, vae)[config.arm]
+    return MapData(dataset, rows, used.split, features, label)
+
+
+def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
+    """What decides the images and the split of a map: its config, or that of what trained its weights.
+
+    The latter where both name the same dataset and split seed, so that the images which the map
+    calls training are those that the weights have seen. A map that asks for the official split
+    gets it.
+    """
+    rule = SplitRule.of(config)
+    kind, _, name = config.arm.partition(":")
+    run_id = config.vae_run or (name if kind == "run" else None)
+    bundle = config.vae or (name if kind == "bundle" else None)
+    if config.splits == "official" or not (run_id or bundle):
+        return rule
+    try:
+        if run_id:
+            source = from_dict(read_json(workspace.run(run_id).config))
+        else:
+            source = from_dict(verify_bundle(find_bundle(workspace, bundle or "")).config)
+    except (OSError, ValueError, ConfigError):
+        return rule  # not known; building the extractor says what is missing
+    if not isinstance(source, (PretrainConfig, StudyConfig)) or source.dataset != config.dataset:
+        return rule
+    trained = SplitRule.of(source)
+    if (trained.seed, trained.max_images) == (rule.seed, rule.max_images):
+        return trained
+    return replace(rule, splits=trained.splits) if trained.seed == rule.seed else rule
