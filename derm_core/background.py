@@ -43,23 +43,59 @@ def in_background(
     Returns:
         What the work returns.
     """
-    thread = _Thread(work, counted(what, unit))
-    started = reported = time.monotonic()
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(POLL_SECONDS)
+    with Background(work, what, unit) as background:
+        return (yield from background.wait())
+
+
+class Background(Generic[Value]):
+    """Work that goes on on a thread while its caller does something else; see `in_background`.
+
+        with Background(work, "UMAP", "epochs") as background:
+            for event in other_work:
+                yield background.progress if background.running else event
+            value = yield from background.wait()
+
+    On leaving, the work ends at its next report.
+    """
+
+    def __init__(self, work: Callable[[Report], Value], what: str, unit: str = "images"):
+        self._thread = _Thread(work, counted(what, unit))
+        self._what, self._unit, self._started = what, unit, time.monotonic()
+        self._thread.start()
+
+    def __enter__(self) -> Background[Value]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.cancelled = True
+        self._thread.join(PATIENCE_SECONDS)
+
+    @property
+    def running(self) -> bool:
+        """Whether the work goes on. Raises what it raised."""
+        if self._thread.error is not None:
+            raise self._thread.error
+        return self._thread.is_alive()
+
+    @property
+    def progress(self) -> Event:
+        """The last that the work reported, or how long it has taken before it reported any."""
+        elapsed = time.monotonic() - self._started
+        return self._thread.last or _elapsed(self._what, self._unit, elapsed)
+
+    def wait(self) -> Generator[Event, None, Value]:
+        """Events until the work is done; returns what it returned. Raises what it raised."""
+        reported = time.monotonic()
+        while self._thread.is_alive():
+            self._thread.join(POLL_SECONDS)
             now = time.monotonic()
             if now - reported >= PROGRESS_SECONDS:
                 reported = now
-                yield thread.last or _elapsed(what, unit, now - started)
+                yield self.progress
             yield TICK
-    finally:
-        thread.cancelled = True
-        thread.join(PATIENCE_SECONDS)
-    if thread.last is not None and thread.error is None:
-        yield thread.last
-    return thread.result()
+        if self._thread.last is not None and self._thread.error is None:
+            yield self._thread.last
+        return self._thread.result()
 
 
 def _elapsed(what: str, unit: str, seconds: float) -> Event:

@@ -25,8 +25,7 @@ if first_id is not None:
     with st.container(horizontal=True, vertical_alignment="center"):
         view = frame.segments("View", VIEWS, "view", label_visibility="collapsed")
         own = upload.choose_upload()
-    for run_id in filter(None, (first_id, second_id)):
-        new_map.follow(workspace, run_id)
+    new_map.follow(workspace, filter(None, (first_id, second_id)))
     with frame.errors():
         first = loaded_map.load_map(workspace, first_id)
         second = loaded_map.load_map(workspace, second_id) if second_id else None

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from derm_core import background as module
-from derm_core.background import Cancelled, in_background
+from derm_core.background import Background, Cancelled, in_background
 from tests.steps import finish as run
 
 
@@ -50,6 +50,30 @@ def test_progress_counts_only_what_was_done_now(monkeypatch):
     assert last.kind == "progress" and last.series == "decoding"
     assert (last.value.done, last.value.total, last.value.unit) == (800, 1000, "images")
     assert last.value.rate == pytest.approx(20) and last.value.eta_seconds == pytest.approx(10)
+
+
+def test_work_goes_on_beside_other_events():
+    go = threading.Event()
+
+    def work(report):
+        report(1, 2)
+        return go.wait(60)
+
+    with Background(work, "drawing", "epochs") as background:
+        while background.progress.value.total == 0:
+            pass
+        assert background.running and background.progress.value.done == 1
+        go.set()
+        assert run(background.wait())[1] is True and not background.running
+
+
+def test_an_error_in_the_work_is_raised_as_soon_as_it_is_asked_for():
+    with (
+        Background(lambda report: 1 / 0, "dividing") as background,
+        pytest.raises(ZeroDivisionError),
+    ):
+        while background.running:
+            pass
 
 
 def test_closed_it_stops_the_work_at_its_next_report():

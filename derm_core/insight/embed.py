@@ -1,25 +1,27 @@
 """A map of one extractor's space: pooled features of a dataset as UMAP and PCA, with neighbours.
 
-PCA is written first, so that there is something to see while UMAP works (its import and first fit
-take half a minute on a cold machine). Neighbours are looked up once, in the standardised feature
-space, never on the map.
+Each part is saved as soon as it is there: the PCA of some images, the PCA of all, UMAP, the models'
+predictions, data issues. Neighbours are looked up once, in the standardised feature space, never on
+the map.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import torch
 
-from ..background import in_background
+from ..background import Background, Report, in_background
 from ..config import EmbedConfig, to_dict
 from ..data.manifest import CORE
 from ..data.on_demand import open_images
 from ..data.splits import SPLITS
-from ..errors import DataError, RunError
+from ..errors import ConfigError, DataError, RunError
 from ..events import Event, log
 from ..files import write_atomic
 from ..records import to_json
@@ -43,11 +45,13 @@ from .align import fixed_places, open_fixed_map, start_from, turn_onto
 from .data_issues import FeatureSpace, find_issues
 from .factors import PREFIX, factor_table
 from .map_data import MapData, map_data
-from .map_predictions import predict_map
+from .map_predictions import MapPredictions, predict_map
 from .saved_map import MapInfo, SavedMap, save_map, save_neighbours
 from .traversal_sources import open_traversal
 from .umap_layout import umap_layout
 
+Layout = Callable[[FeatureSpace, np.ndarray, EmbedConfig, Report], np.ndarray]
+UMAP_IS_READY = "UMAP is ready; the models' predictions follow."
 SAME = 1e-4  # relative difference below which features differ by rounding alone
 
 
@@ -74,14 +78,25 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
     Raises what building an extractor, opening the dataset or the map to align to raises.
     """
     started = time.monotonic()
+    for earlier in (run.neighbours, run.distances, run.data_issues):
+        earlier.unlink(missing_ok=True)  # of this run, before it was interrupted
     fixed = open_fixed_map(workspace, config.aligned_to) if config.aligned_to else None
-    data = yield from map_data(config, workspace)
-    drawn = yield from draw_map(config, data, run, fixed)
-    predictions = yield from predict_map(config, workspace, data.dataset, data.rows)
-    without = drawn.points.drop(columns=predictions.columns.columns, errors="ignore")
-    points = pd.concat([without, predictions.columns], axis=1)
+    data = yield from map_data(
+        config, workspace, lambda part, images: _save_first_look(config, part, images, run, fixed)
+    )
+    drawn = yield from draw_pca(config, data, run, fixed)
+    predicting = predict_map(config, workspace, data.dataset, data.rows)
+    drawn, predictions = yield from _draw_umap_beside(predicting, config, drawn, run, fixed)
+    points = pd.concat(
+        [
+            drawn.points.drop(columns=predictions.columns.columns, errors="ignore"),
+            predictions.columns,
+        ],
+        axis=1,
+    )
     info = replace(drawn.info, opinions=predictions.slots)
     save_map(run, info, points)
+    yield log("The models' predictions are ready; data issues follow.")
     if config.space == "mu":
         try:
             _save_factors(workspace, run, config, data)
@@ -111,10 +126,25 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
     )
 
 
-def draw_map(
+def _save_first_look(
+    config: EmbedConfig, part: MapData, images: int, run: RunFiles, fixed: SavedMap | None
+) -> None:
+    """The PCA of some of the images, until that of all `images` is there."""
+    if not part.is_training.any():
+        return  # nothing to standardise by
+    try:
+        features = _standardised(config, part)
+        pca, explained = principal_axes(features)
+        points = _points(part, _turned(pca, part, fixed))
+    except (ConfigError, DataError):
+        return  # the whole map says what is wrong with it, if anything is
+    save_map(run, replace(_info(config, part, explained), expected=images), points)
+
+
+def draw_pca(
     config: EmbedConfig, data: MapData, run: RunFiles, fixed: SavedMap | None = None
 ) -> Generator[Event, None, DrawnMap]:
-    """Compute and save neighbours, PCA and UMAP.
+    """Compute and save PCA, then neighbours and the measures that need them.
 
     Args:
         config: of the map.
@@ -122,51 +152,122 @@ def draw_map(
         run: where it is saved.
         fixed: another map that this one is turned onto.
     """
-    dataset, rows = data.dataset, data.rows
-    groups = dataset.groups[rows]
+    groups = data.dataset.groups[data.rows]
     features = _standardised(config, data)
+    pca, explained = principal_axes(features)
+    pca = _turned(pca, data, fixed)
+    info, points = _info(config, data, explained), _points(data, pca)
+    save_map(run, info, points)
     wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
     positions, distances = yield from in_background(
         lambda report: nearest(features, search_depth(groups, wanted)), "Neighbours"
     )
     space = FeatureSpace(features, positions, distances)
-    save_neighbours(run, rows, positions, distances)
-    pca, explained = principal_axes(features)
-    start = pca
-    if fixed is not None:
-        ids = dataset.frame["image_id"].to_numpy()[rows]
-        places, shared = fixed_places(fixed, ids, "umap")
-        start = start_from(pca, places, shared)
-        pca = turn_onto(pca, *fixed_places(fixed, ids, "pca"))
-    pca_quality = _layout_quality(space, pca, config.seed)
+    save_neighbours(run, data.rows, positions, distances)
     quality = _space_quality(data, space, config.seed)
-    for name, value in pca_quality.items():
+    for name, value in _layout_quality(space, pca, config.seed).items():
         quality |= {name: None, f"{name}_pca": value}
-    info = MapInfo(
+    info = replace(info, quality=quality)
+    save_map(run, info, points)
+    yield log(
+        "The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute."
+    )
+    return DrawnMap(info, points, space)
+
+
+def draw_umap(
+    config: EmbedConfig,
+    drawn: DrawnMap,
+    run: RunFiles,
+    fixed: SavedMap | None,
+    layout: Layout,
+    report: Report,
+) -> DrawnMap:
+    """Compute and save UMAP, turned onto the map `fixed`.
+
+    Args:
+        config: of the map.
+        drawn: from `draw_pca`.
+        run: where it is saved.
+        fixed: another map of these images, or None.
+        layout: `umap_layout`, or `fit_umap` to stay in this process.
+        report: called with (epochs done, of how many).
+    """
+    points = drawn.points.copy()
+    start = points[["pca_x", "pca_y"]].to_numpy(np.float32)
+    if fixed is not None:
+        places, shared = fixed_places(fixed, points["image_id"].to_numpy(), "umap")
+        start = start_from(start, places, shared)
+    umap = layout(drawn.space, start, config, report)
+    if fixed is not None:
+        umap = turn_onto(umap, places, shared)
+    points["umap_x"], points["umap_y"] = umap.T
+    quality = drawn.info.quality | _layout_quality(drawn.space, umap, config.seed)
+    info = replace(drawn.info, quality=quality)
+    save_map(run, info, points)
+    return replace(drawn, info=info, points=points)
+
+
+def _draw_umap_beside(
+    predicting: Generator[Event, None, MapPredictions],
+    config: EmbedConfig,
+    drawn: DrawnMap,
+    run: RunFiles,
+    fixed: SavedMap | None,
+) -> Generator[Event, None, tuple[DrawnMap, MapPredictions]]:
+    """UMAP in its own process, the predictions meanwhile; UMAP is saved as soon as it is there.
+
+    Until then it has a core to itself, and the progress is its own.
+    """
+    threads, drawing = torch.get_num_threads(), True
+    with (
+        contextlib.closing(predicting),
+        Background(
+            lambda report: draw_umap(config, drawn, run, fixed, umap_layout, report),
+            "UMAP",
+            "epochs",
+        ) as background,
+    ):
+        torch.set_num_threads(max(1, threads - 1))
+        try:
+            while True:
+                event = next(predicting)
+                if drawing and not background.running:
+                    drawing = False
+                    torch.set_num_threads(threads)
+                    yield log(UMAP_IS_READY)
+                yield background.progress if drawing and event.kind == "progress" else event
+        except StopIteration as end:
+            predictions = end.value
+        finally:
+            torch.set_num_threads(threads)
+        with_umap = yield from background.wait()
+    if drawing:
+        yield log(UMAP_IS_READY)
+    return with_umap, predictions
+
+
+def _info(config: EmbedConfig, data: MapData, explained: list[float]) -> MapInfo:
+    """What is known of a map with its PCA."""
+    return MapInfo(
         params=to_dict(config),
         arm=config.arm,
         label=data.label,
         dataset=config.dataset,
         space=config.space,
         aligned_to=config.aligned_to,
-        images=len(rows),
+        images=len(data.rows),
         pca_explained=tuple(explained),
-        quality=quality,
+        quality={},
     )
-    points = _points(data, pca)
-    save_map(run, info, points)
-    yield log(
-        "The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute."
-    )
-    umap = yield from in_background(
-        lambda report: umap_layout(space, start, config, report), "UMAP", "epochs"
-    )
-    if fixed is not None:
-        umap = turn_onto(umap, places, shared)
-    points["umap_x"], points["umap_y"] = umap.T
-    info = replace(info, quality=quality | _layout_quality(space, umap, config.seed))
-    save_map(run, info, points)
-    return DrawnMap(info, points, space)
+
+
+def _turned(pca_n2: np.ndarray, data: MapData, fixed: SavedMap | None) -> np.ndarray:
+    """The PCA, turned onto that of another map where there is one. Raises what `fixed_places` raises."""
+    if fixed is None:
+        return pca_n2
+    ids = data.dataset.frame["image_id"].to_numpy()[data.rows]
+    return turn_onto(pca_n2, *fixed_places(fixed, ids, "pca"))
 
 
 def _standardised(config: EmbedConfig, data: MapData) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from ..bundles.model_library import find_bundle, require_posterior, verify_bundle
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, from_dict
@@ -16,14 +17,17 @@ from ..data.on_demand import open_images
 from ..data.splits import SPLITS
 from ..data.used_images import SplitRule, used_images
 from ..errors import ConfigError, DataError
-from ..events import Event, log
+from ..events import TICK, Event, log
 from ..files import read_json
 from ..machine import pick_device
+from ..nets.backbone import Extractor
+from ..seeds import stream_seed
 from ..study.arms import build_extractors
-from ..study.features import extract
+from ..study.features import CPU_BATCH, extract, feature_path
 from ..workspace import Workspace
 
 LEAST_IMAGES = 10
+FIRST_LOOK = 1_000  # images: about two seconds of two cores
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,20 @@ class MapData:
         return self.split == SPLITS.index("train")
 
 
-def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, MapData]:
-    """The images of a map with their features, computed where they are not cached."""
+FirstLook = Callable[[MapData, int], None]
+
+
+def map_data(
+    config: EmbedConfig, workspace: Workspace, first_look: FirstLook | None = None
+) -> Generator[Event, None, MapData]:
+    """The images of a map with their features, computed where they are not cached.
+
+    Args:
+        config: of the map.
+        workspace: with the dataset and the extractor.
+        first_look: called with FIRST_LOOK of the images, drawn at random, and the number of all,
+            where the features of all take a CPU a while.
+    """
     require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     used = used_images(dataset, _split_rule(config, workspace))
@@ -63,13 +79,36 @@ def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None
     if used.official:
         yield log(describe_official(used.official))
     extractor = build_extractors(config.arm, config, workspace)[0]
-    chosen = None if len(rows) == len(dataset) else rows
-    features = yield from extract(
-        extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device)
-    )
     vae = extractor.info.get("label")
     label = study_labels([config.arm], config.input_size, vae)[config.arm]
+    chosen = None if len(rows) == len(dataset) else rows
+    device = pick_device(config.device)
+    cached = feature_path(workspace, dataset.name, extractor, store, chosen).exists()
+    if first_look and device == "cpu" and len(rows) >= 4 * FIRST_LOOK and not cached:
+        part = _some(len(rows), config.seed)
+        features = yield from _features_of(extractor, store.images, rows[part])
+        first_look(MapData(dataset, rows[part], used.split[part], features, label), len(rows))
+        yield log(f"A first PCA of {len(part):,} images is ready; that of all follows.")
+    features = yield from extract(extractor, store, workspace, dataset.name, chosen, device=device)
     return MapData(dataset, rows, used.split, features, label)
+
+
+def _some(count: int, seed: int) -> np.ndarray:
+    """(FIRST_LOOK,) of `count` positions, ascending."""
+    rng = np.random.default_rng(stream_seed(seed, "first look"))
+    return np.sort(rng.choice(count, FIRST_LOOK, replace=False))
+
+
+def _features_of(
+    extractor: Extractor, images: np.ndarray, rows: np.ndarray
+) -> Generator[Event, None, np.ndarray]:
+    """Features of a few images on the CPU, not cached."""
+    features = []
+    for start in range(0, len(rows), CPU_BATCH):
+        batch = images[rows[start : start + CPU_BATCH]]
+        features.append(extractor.features(torch.from_numpy(batch)).numpy())
+        yield TICK
+    return np.concatenate(features)
 
 
 def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:

@@ -58,6 +58,8 @@ class MapInfo:
     Attributes:
         params: the run's EmbedConfig.
         space: "pooled" features or "mu", posterior means.
+        images: on the map.
+        expected: how many it will show; None where these are all.
         pca_explained: share of the variance on each of the two axes.
         quality: measures of space and map by name; None where there is none yet.
         opinions: models whose predictions stand in the map's table.
@@ -71,6 +73,7 @@ class MapInfo:
     space: str | None = None
     aligned_to: str | None = None
     images: int = 0
+    expected: int | None = None
     pca_explained: tuple[float, ...] = ()
     quality: dict[str, float | None]
     opinions: tuple[PredictionSlot, ...] = ()
@@ -83,8 +86,9 @@ class SavedMap:
 
     Attributes:
         points: map.parquet, one row an image.
-        neighbours: (n, 10) manifest rows of the nearest images, -1 for none.
-        distances: (n, 10) to them in the standardised feature space.
+        neighbours: (n, 10) manifest rows of the nearest images, -1 for none (and while they are
+            not there yet).
+        distances: (n, 10) to them in the standardised feature space, NaN for none.
     """
 
     run_id: str
@@ -133,7 +137,7 @@ def save_neighbours(
 
 
 def read_map(workspace: Workspace, run_id: str) -> SavedMap:
-    """A finished map, or one that has only PCA yet.
+    """A finished map, or what there is of one that is being made.
 
     Raises:
         NotFound: there is no map yet.
@@ -141,12 +145,10 @@ def read_map(workspace: Workspace, run_id: str) -> SavedMap:
     """
     run = workspace.run(run_id)
     try:
-        neighbours, distances = (
-            np.load(path, allow_pickle=False) for path in (run.neighbours, run.distances)
-        )
         description = {"params": {}, "quality": {}, **_without_none(read_json(run.map_info))}
         info = from_json(MapInfo, description, unknown="ignore", error=RunError)
         points = pd.read_parquet(run.map_points)
+        neighbours, distances = _read_neighbours(run, len(points))
     except FileNotFoundError:
         raise NotFound(
             f"Run {run_id} has no map; wait until it is done, or make one with `embed`."
@@ -158,6 +160,15 @@ def read_map(workspace: Workspace, run_id: str) -> SavedMap:
     if len(points) != len(neighbours) or neighbours.shape != distances.shape:
         raise RunError(f"The map of run {run_id} does not belong to its neighbours; make it again.")
     return SavedMap(run_id, info, points, neighbours, distances)
+
+
+def _read_neighbours(run: RunFiles, images: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        neighbours = np.load(run.neighbours, allow_pickle=False)
+        return neighbours, np.load(run.distances, allow_pickle=False)
+    except FileNotFoundError:  # PCA is there before them
+        shape = images, SHOWN_NEIGHBOURS
+        return np.full(shape, -1, np.int64), np.full(shape, np.nan, np.float32)
 
 
 def _without_none(description: dict[str, Any]) -> dict[str, Any]:

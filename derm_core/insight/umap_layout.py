@@ -1,18 +1,64 @@
-"""UMAP of a feature space from neighbours that are already known, with progress by epoch."""
+"""UMAP of a feature space from neighbours that are already known, with progress by epoch.
+
+umap-learn's loops hold Python's lock from one epoch to the next. In a process of their own they leave
+the run's process free for the forward passes of the models whose predictions follow.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import warnings
+from multiprocessing.connection import Connection
 
 import numpy as np
 
 from ..background import Report
 from ..config import EmbedConfig
+from ..errors import RunError
+from ..processes import end_with
 from ..seeds import stream_seed
 from .data_issues import FeatureSpace
 
 
 def umap_layout(
+    space: FeatureSpace, start_n2: np.ndarray, config: EmbedConfig, report: Report
+) -> np.ndarray:
+    """`fit_umap` in a process of its own, which ends with this one.
+
+    Raises:
+        RunError: it ended early.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    given = sender, os.getpid(), space, start_n2, config
+    child = context.Process(target=_fit, args=given, daemon=True)
+    child.start()
+    sender.close()  # the child's alone: its end is the end of what comes
+    try:
+        with receiver:
+            while not isinstance(message := receiver.recv(), np.ndarray):
+                report(*message)
+        return message
+    except EOFError:
+        raise RunError(
+            "The process that computes UMAP ended early, perhaps for want of memory; start the map "
+            "again, with fewer images (max_images) if it happens again."
+        ) from None
+    finally:
+        child.kill()
+        child.join()
+
+
+def _fit(
+    sender: Connection, parent: int, space: FeatureSpace, start_n2: np.ndarray, config: EmbedConfig
+) -> None:
+    """In the child: sends (epochs done, of how many), at last the layout."""
+    end_with(parent)
+    sender.send(fit_umap(space, start_n2, config, lambda *done: sender.send(done)))
+
+
+def fit_umap(
     space: FeatureSpace, start_n2: np.ndarray, config: EmbedConfig, report: Report
 ) -> np.ndarray:
     """(n, 2) UMAP (McInnes 2018), started from PCA (Kobak and Linderman 2021) or another map.

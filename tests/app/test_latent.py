@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, from_dict, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
-from derm_core.files import read_json
+from derm_core.files import read_json, write_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from pages.ui import map_scatter, words
@@ -142,6 +143,29 @@ def test_four_measures_stand_below_a_map_with_what_they_mean(
 def test_while_umap_works_the_pca_is_there(open_page, workspace, mapped):
     run_id = put_map(workspace, umap=False)
     assert choices(open_page("latent", run=run_id), "Method") == ["PCA"]
+
+
+@pytest.fixture
+def first_look(workspace, mapped):
+    """A map that shows nine of its images so far, without neighbours."""
+    run = workspace.run(mapped)
+    points = pd.read_parquet(run.map_points)
+    points.head(9).to_parquet(run.map_points, index=False)
+    write_json(run.map_info, {**read_json(run.map_info), "expected": len(points)})
+    run.neighbours.unlink()
+    run.distances.unlink()
+    return mapped
+
+
+def test_the_first_images_of_a_map_are_there_before_the_others(open_page, first_look):
+    app = open_page("latent", run=first_look, image="i007")
+    assert "**i007**" in text(app) and "looked up once the PCA of all" in text(app)
+    assert re.search(r"9 of \d+ images so far, drawn at random", text(app))
+
+
+def test_a_link_to_an_image_that_follows_is_kept(open_page, first_look):
+    app = open_page("latent", run=first_look, image="i020")
+    assert "Click a dot" in text(app) and app.query_params["image"] == "i020"
 
 
 def test_a_link_shows_its_image_with_its_neighbours(open_page, workspace, mapped):

@@ -14,14 +14,18 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
-from derm_core.errors import BundleError, ConfigError, DataError
+from derm_core.errors import BundleError, ConfigError, DataError, RunError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
-from derm_core.insight.embed import draw_map, embed
+from derm_core.insight import map_data as images_module
+from derm_core.insight import umap_layout as umap_module
+from derm_core.insight.data_issues import FeatureSpace
+from derm_core.insight.embed import draw_pca, embed
 from derm_core.insight.factors import factor_table
 from derm_core.insight.map_data import MapData, map_data
+from derm_core.insight.saved_map import read_map
 from derm_core.insight.traversal_sources import open_traversal
-from derm_core.insight.umap_layout import EpochFile
+from derm_core.insight.umap_layout import EpochFile, umap_layout
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
@@ -121,6 +125,53 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
 @pytest.fixture
 def without_umap(monkeypatch):
     monkeypatch.setattr(module, "umap_layout", lambda space, start, config, report: start)
+
+
+@pytest.mark.slow
+def test_each_part_is_there_as_soon_as_it_is_ready(workspace, run, without_umap, monkeypatch):
+    monkeypatch.setattr(images_module, "FIRST_LOOK", 12)
+    config = EmbedConfig(**CONFIG, opinions=("vae-resnet18-64",))
+    logs = [
+        (event.value.split()[0:2], read_map(workspace, run.id))
+        for event in embed(config, workspace, run)
+        if event.kind == "log"
+    ]
+    assert [words for words, _ in logs] == [
+        ["A", "first"],
+        ["The", "PCA"],
+        ["UMAP", "is"],
+        ["The", "models'"],
+    ]
+    first, pca, umap, predictions = (saved for _, saved in logs)
+    assert len(first.points) == first.info.images == 12 and first.info.expected == 60
+    assert first.points["pca_x"].std() > 0 and (first.neighbours == -1).all()
+    assert len(pca.points) == 60 and pca.info.expected is None and (pca.neighbours >= 0).any()
+    assert pca.points["umap_x"].isna().all() and pca.info.quality["trustworthiness_pca"] > 0
+    assert umap.points["umap_x"].notna().all() and not umap.info.opinions
+    assert "prediction_a" in predictions.points and predictions.info.trouble is None
+    assert read_map(workspace, run.id).info.trouble is not None and run.data_issues.exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_map_starts_afresh(workspace, run, without_umap, monkeypatch):
+    """Neighbours that an earlier try has left are not those of the first look."""
+    list(embed(EmbedConfig(**CONFIG), workspace, run))
+    monkeypatch.setattr(images_module, "FIRST_LOOK", 12)
+    for path in (workspace.cache / "features").glob("*.npy"):
+        path.unlink()
+    steps = embed(EmbedConfig(**CONFIG), workspace, run)
+    while next(steps).kind != "log":
+        pass
+    steps.close()
+    assert len(read_map(workspace, run.id).points) == 12
+
+
+@pytest.mark.slow
+def test_the_end_of_umap_s_process_is_said(monkeypatch):
+    monkeypatch.setattr(umap_module.os, "getpid", lambda: -1)  # it ends, as its parent is gone
+    space = FeatureSpace(np.zeros((12, 2)), np.zeros((12, 3), int), np.zeros((12, 3)))
+    with pytest.raises(RunError, match="ended early"):
+        umap_layout(space, np.zeros((12, 2)), EmbedConfig(**CONFIG), lambda *done: None)
 
 
 @pytest.mark.slow
@@ -275,7 +326,7 @@ def test_features_of_which_no_map_can_be_drawn_are_refused(workspace, run, featu
     values = features(np.random.default_rng(0)).astype(np.float32)
     data = MapData(dataset, np.arange(60), split, values, "ImageNet")
     with pytest.raises(DataError, match=reason):
-        list(draw_map(EmbedConfig(**CONFIG), data, run))
+        list(draw_pca(EmbedConfig(**CONFIG), data, run))
     assert not run.map_info.exists()
 
 

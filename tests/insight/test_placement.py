@@ -17,7 +17,7 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
-from derm_core.insight.embed import draw_map
+from derm_core.insight.embed import draw_pca
 from derm_core.insight.map_data import MapData
 from derm_core.insight.placement import open_placer, place_in_training
 from derm_core.nets.backbone import build_backbone
@@ -78,10 +78,8 @@ def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neigh
         )
     )
     split = split_dataset(dataset.labels, dataset.groups, 0)
-    maps = draw_map(config, MapData(dataset, np.arange(60), split, features, "ImageNet"), run)
-    while next(maps).kind != "log":  # the map with its PCA stands; UMAP is left out
-        pass
-    maps.close()
+    maps = draw_pca(config, MapData(dataset, np.arange(60), split, features, "ImageNet"), run)
+    list(maps)  # the map with its PCA stands; UMAP is left out
     placer = open_placer(workspace, "embed-1")
     places = placer.place(images[[4, 30]])
     assert places.rows[:, 0].tolist() == [4, 30] and places.distances[:, 0] == pytest.approx(

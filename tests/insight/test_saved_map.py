@@ -86,6 +86,13 @@ def test_neighbours_of_an_image_by_name(old):
     )
 
 
+def test_neighbours_that_are_not_there_yet_are_none(old):
+    (old.run("embed-1").artefacts / "distances.npy").unlink()
+    saved = read_map(old, "embed-1")
+    assert (saved.neighbours == -1).all() and saved.neighbours.shape == saved.distances.shape
+    assert not len(neighbours_in(saved, "a"))
+
+
 def test_missing_and_damaged_maps_are_said(old):
     with pytest.raises(NotFound, match="has no map"):
         read_map(old, "embed-2")

@@ -29,6 +29,15 @@ PAGE = 24  # images, and further ones for each press of the button
 def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
     """The issues of one kind, ranked."""
     issues = cached.data_issues(workspace, first.run_id)
+    run = cached.run(workspace, first.run_id)
+    if issues is None and run is not None and not run.final:
+        frame.empty(
+            "Near-duplicates across splits, likely label errors and outliers come last, after UMAP and the models' "
+            "predictions.",
+            title="Not sought yet",
+            icon=":material/report:",
+        )
+        return
     if issues is None:
         frame.empty(
             "Near-duplicates, likely label errors and outliers are searched for when a map is made. This map is older, "

@@ -55,7 +55,10 @@ def draw_map(
         upload: (x, y) of the user's own image on this map.
     """
     method, colour, version = settings.method, settings.colour, selection.current().chart_version
-    key = f"map-{side}-{loaded.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}-{version}"
+    filtered = st.query_params.get("filter", "")
+    # With more images it is another chart: as the same one it would give up what is selected in it.
+    shown = f"{loaded.run_id}-{len(loaded.points)}"
+    key = f"map-{side}-{shown}-{method}-{colour}-{filtered}-{version}"
     ringed = selection.rows_to_ring(key, rows)
     chart: MapChart = cached.built_once(
         (
@@ -150,6 +153,10 @@ def _caption(
 ) -> str:
     """The map's measures in a line, and what is not visible on it."""
     lines = [_measures(loaded, method)]
+    if loaded.info.expected:
+        lines.append(
+            f"{len(passing):,} of {loaded.info.expected:,} images so far, drawn at random."
+        )
     if not passing.all():
         lines.append(f"The filter leaves {passing.sum():,} of {len(passing):,} images.")
     if len(visible) < passing.sum():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import streamlit as st
@@ -12,6 +12,7 @@ from derm_core.arms import arm_style
 from derm_core.config import BackboneConfig, EmbedConfig
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
+from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, live_run
 from pages.ui.config_fields import slider_field
@@ -140,31 +141,46 @@ def has_imagenet(backbone: BackboneConfig) -> bool:
 # ---- progress ----------------------------------------------------------------------------------
 
 
-def follow(workspace: Workspace, run_id: str) -> None:
-    """Progress of a map that is being made, or why it failed; nothing for a finished one."""
-    run = cached.run(workspace, run_id)
-    if run is None:
-        return
-    if not run.final:
-        changed = cached.stamp(workspace.run(run_id).map_points)
-        st.fragment(frame.errors()(_watch), run_every=1.0)(workspace, run_id, changed)
-    elif run.error:
-        frame.show_error(run.error)
+def follow(workspace: Workspace, run_ids: Iterable[str]) -> None:
+    """Progress of the maps that are being made, or why one failed; nothing for finished ones."""
+    shown: dict[str, int] = {}
+    for run_id in run_ids:
+        run = cached.run(workspace, run_id)
+        if run is None:
+            continue
+        if not run.final:
+            shown[run_id] = cached.stamp(workspace.run(run_id).map_points)
+        elif run.error:
+            frame.show_error(run.error)
+    if shown:
+        st.fragment(frame.errors()(_watch), run_every=1.0)(workspace, shown)
 
 
-def _watch(workspace: Workspace, run_id: str, changed: int) -> None:
-    """Runs every second; the whole page runs again when there is more of the map to see."""
+def _watch(workspace: Workspace, shown: Mapping[str, int]) -> None:
+    """Runs every second; the whole page runs again when there is more of a map to see.
+
+    Args:
+        workspace: with the runs.
+        shown: of each map the stamp of the points that the page shows.
+    """
     cached.active_runs(workspace)
-    run = cached.run(workspace, run_id)
-    if run is None or run.final or cached.stamp(workspace.run(run_id).map_points) != changed:
-        st.rerun()
-        return
+    runs = {run_id: cached.run(workspace, run_id) for run_id in shown}
+    for run_id, run in runs.items():
+        points = workspace.run(run_id).map_points
+        if run is None or run.final or cached.stamp(points) != shown[run_id]:
+            st.rerun()
+            return
+    for run in filter(None, runs.values()):
+        _draw_progress(workspace, run)
+
+
+def _draw_progress(workspace: Workspace, run: Run) -> None:
     text = live_run.progress_text(run.progress) if run.progress else "Starting…"
     if run.state == "queued":
         text = "Queued…"
     share = 0.0 if run.state == "queued" else live_run.share(run.progress)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(share, text, width="stretch")
-        if st.button("Cancel", icon=":material/stop_circle:", key=f"cancel-{run_id}"):
+        if st.button("Cancel", icon=":material/stop_circle:", key=f"cancel-{run.id}"):
             with frame.errors():
-                supervisor.cancel(workspace, run_id)
+                supervisor.cancel(workspace, run.id)

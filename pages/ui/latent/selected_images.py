@@ -78,6 +78,8 @@ def _draw_neighbours(first: LoadedMap, second: LoadedMap | None, image_id: str, 
         st.markdown(f"**Nearest in feature space**{name}")
         rows = list(neighbours_in(loaded.saved, image_id, NEAREST)["row"])
         images.gallery(first.dataset, rows, columns=8 if wide else 4, min_width=72)
+        if not rows:
+            st.caption("They are looked up once the PCA of all images is there.")
         nearest.append(set(rows))
     if len(nearest) == 2:
         st.caption(

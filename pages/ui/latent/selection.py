@@ -48,6 +48,8 @@ def current() -> Selection:
 def selected_rows(first: LoadedMap) -> list[int]:
     """The selected manifest rows that are on the map. An address that names another image than before comes first."""
     state, linked = current(), st.query_params.get("image")
+    if linked and first.info.expected and linked not in set(first.points["image_id"]):
+        return []  # it is among the images that follow
     if state.dataset != first.dataset.name or (linked and linked != state.image):
         rows = first.points.loc[first.points["image_id"] == (linked or ""), "row"]
         select(first, rows.tolist(), "address")

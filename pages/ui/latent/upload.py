@@ -80,8 +80,11 @@ def choose_upload() -> Upload | None:
 def place_upload(
     workspace: Workspace, upload: Upload | None, loaded: LoadedMap, method: str
 ) -> tuple[float, float] | None:
-    """(x, y), approximately, of the image on a map, computed once; None where there is none."""
-    if upload is None:
+    """(x, y), approximately, of the image on a map, computed once; None where there is none.
+
+    A map that shows some of its images alone has none yet.
+    """
+    if upload is None or loaded.info.expected:
         return None
     if loaded.run_id not in upload.places:
         with frame.errors():
