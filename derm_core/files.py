@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -122,9 +123,20 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where its name ends in .gz. Raises OSError."""
+    data = Path(path).read_bytes()
+    return gzip.decompress(data) if Path(path).suffix == ".gz" else data
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileNotFoundError, and ValueError as `parse_json` does."""
-    return parse_json(Path(path).read_bytes())
+    """Read a JSON file, or one packed as .gz.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        ValueError: as `parse_json` does.
+    """
+    return parse_json(read_bytes(path))
 
 
 def parse_json(data: bytes | str) -> Any:

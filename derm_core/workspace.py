@@ -55,7 +55,7 @@ class RunFiles:
         vae: what rebuilds the VAE; its weights are `vae_weights`.
         vae_weights: tensors of the VAE.
         latents: KL divergence and spread of each latent dimension on validation images.
-        study: every result of a study.
+        study: every result of a study; in a published study packed as .gz, as its curves are.
         labels: the task (classes or priorities) that the labels of the study stand for.
         predictions: probabilities of every arm, seed and image of validation and test, each arm at its
             own best setting.
@@ -65,6 +65,7 @@ class RunFiles:
         linear_head_predictions: test probabilities of a fold with linear heads.
         map_info: settings and quality of a map.
         map_points: the points of a map, one row an image.
+        packed_map: points, neighbours and features of a published map, which has no `map_points`.
         neighbours: manifest rows of each image's nearest images.
         distances: distances to them in the feature space.
         data_issues: images whose label, split or look should be checked.
@@ -88,7 +89,7 @@ class RunFiles:
         self.vae = self.artefacts / "vae.json"
         self.vae_weights = self.artefacts / "vae.safetensors"
         self.latents = self.artefacts / "latents.json"
-        self.study = self.artefacts / "study.json"
+        self.study = _or_packed(self.artefacts / "study.json")
         self.labels = self.artefacts / "labels.json"
         self.predictions = self.artefacts / "predictions.parquet"
         self.shared_predictions = self.artefacts / "predictions-shared.parquet"
@@ -97,6 +98,7 @@ class RunFiles:
         self.linear_head_predictions = self.artefacts / "extras" / "linear_head.npz"
         self.map_info = self.artefacts / "map.json"
         self.map_points = self.artefacts / "map.parquet"
+        self.packed_map = self.artefacts / "map.npz"
         self.neighbours = self.artefacts / "neighbours.npy"
         self.distances = self.artefacts / "distances.npy"
         self.data_issues = self.artefacts / "trouble.parquet"
@@ -109,7 +111,7 @@ class RunFiles:
     def curves(self, arm: str, shared: bool = False) -> Path:
         """Learning curves of an arm, at its own setting or the shared one: one row a seed and reading."""
         folder = self.artefacts / ("curves-shared" if shared else "curves")
-        return folder / f"{arm_file(arm)}.csv"
+        return _or_packed(folder / f"{arm_file(arm)}.csv")
 
     def heads(self, arm: str) -> Path:
         """The trained heads of an arm of the regime `frozen`, tensors stacked over seeds."""
@@ -125,6 +127,12 @@ class RunFiles:
             for folder in (self.root, self.checkpoints, self.artefacts):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self
+
+
+def _or_packed(path: Path) -> Path:
+    """The path, or that of the same file packed with gzip where only this is there."""
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if packed.exists() and not path.exists() else path
 
 
 @dataclass(unsafe_hash=True)
@@ -196,8 +204,10 @@ class Workspace:
         return self.root / "models"
 
     def run(self, run_id: str) -> RunFiles:
-        """The files of a run. Raises ConfigError for what is not an id."""
-        return RunFiles(self.root / "runs" / check_id(run_id, "run id"))
+        """The files of a run, or of a published result of this name. Raises ConfigError for what is not an id."""
+        folder = self.root / "runs" / check_id(run_id, "run id")
+        published = None if folder.exists() else published_folder(run_id)
+        return RunFiles(published or folder)
 
     def dataset(self, name: str) -> DatasetPaths:
         """The files of a dataset. Raises ConfigError for what is not a name."""
@@ -248,3 +258,20 @@ def app_folder() -> Path:
 def models_folder() -> Path:
     """The folder of the models that ship with the program."""
     return app_folder() / "models"
+
+
+def studies_folder() -> Path:
+    """The folder of the published results that ship with the program."""
+    return app_folder() / "studies"
+
+
+def published_folder(name: str) -> Path | None:
+    """The folder of a published study or map; None where none has this name.
+
+    Raises:
+        ConfigError: for what is not a name.
+    """
+    check_id(name)
+    study = studies_folder() / name
+    maps = (path.parent for path in studies_folder().glob(f"*/maps/{name}/config.json"))
+    return study if (study / "about.json").exists() else next(maps, None)

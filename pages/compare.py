@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.jobs.published import PublishedRun
 from derm_core.jobs.store import Run
 from derm_core.report.sections import conditions, pooled, verdict
 from derm_core.report.sections.parts import styles
@@ -28,10 +29,13 @@ OF_PUBLISHED_MODELS = ("overview", "differences", "classes", "method")  # an eva
 
 
 def finished_runs(workspace: Workspace) -> dict[str, Run]:
-    """{run id: Run} of all that have a study.json, newest first; stops the page where there is none."""
+    """{run id: Run} of all that have a study.json, newest first, then published ones.
+
+    Stops the page where there is none.
+    """
     runs = {
         run.id: run
-        for run in cached.runs(workspace, state="done")
+        for run in [*cached.runs(workspace, state="done"), *frame.published("study")]
         if run.kind not in ("pretrain", "embed") and cached.study(workspace, run.id)
     }
     if runs:
@@ -55,6 +59,15 @@ def finished_runs(workspace: Workspace) -> dict[str, Run]:
     ):
         demo.run_demo(workspace)
     return st.stop()
+
+
+def offer_own(workspace: Workspace, runs: dict[str, Run]) -> None:
+    """The demo, where every study is a published one."""
+    if all(isinstance(run, PublishedRun) for run in runs.values()):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption("Studies of your own will stand before it.", width="content")
+            if st.button(demo.LABEL, icon=":material/play_arrow:", type="tertiary"):
+                demo.run_demo(workspace)
 
 
 def draw_arm_cards(result: StudyResult) -> None:
@@ -102,6 +115,7 @@ if others:
 st.caption(words.plain(conditions(result)))
 about.draw_actions(workspace, runs[run_id], result)
 about.draw_tags_and_note(runs[run_id])
+offer_own(workspace, runs)
 draw(verdict.notes(result))
 st.header(words.plain(result.verdict.headline), anchor=False)
 draw(verdict.sentences(result))

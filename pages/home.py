@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.jobs.published import PublishedRun
 from derm_core.report.sections import verdict
 from derm_core.report.sections.gaps import gap_against_accuracy
 from derm_core.workspace import Workspace
@@ -16,9 +17,10 @@ WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Huggin
 
 
 def draw_latest_comparison(workspace: Workspace) -> None:
-    """The verdict and the gaps of the latest finished study."""
+    """The verdict and the gaps of the latest finished study, else of the published one."""
     heading("Latest comparison", terms=("balanced-accuracy", "confidence-interval", "gap"))
-    for run in cached.runs(workspace, kind="study", state="done"):
+    own = cached.runs(workspace, kind="study", state="done")
+    for run in [*own, *frame.published("study")]:
         if result := cached.study(workspace, run.id):
             break
     else:
@@ -41,7 +43,10 @@ def draw_latest_comparison(workspace: Workspace) -> None:
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
-            st.caption(words.plain(frame.run_label(workspace, run)), width="content")
+            label = frame.run_label(workspace, run)
+            if isinstance(run, PublishedRun):
+                label += f" · {run.about.dataset.attribution} · {run.about.licence}"
+            st.caption(words.plain(label), width="stretch")
             frame.link(
                 "compare", "The whole comparison", icon=":material/arrow_forward:", run=run.id
             )

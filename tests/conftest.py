@@ -36,6 +36,46 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 
 
 @pytest.fixture
+def studies(tmp_path, monkeypatch) -> Path:
+    """An empty folder in the place of studies/; pages then show no published result."""
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    _use_studies(monkeypatch, folder)
+    return folder
+
+
+def _use_studies(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    for module in ("derm_core.workspace", "derm_core.published", "tools.studies"):
+        monkeypatch.setattr(f"{module}.studies_folder", lambda: folder)
+
+
+@pytest.fixture(scope="session")
+def published_once(tmp_path_factory) -> Path:
+    """A folder with a workspace ("source") and what was published from it ("studies/moles")."""
+    from tests.published import publish_maps
+
+    root = tmp_path_factory.mktemp("published")
+    with pytest.MonkeyPatch.context() as patch:
+        _use_studies(patch, root / "studies")
+        publish_maps(Workspace.open(root / "source"))
+    return root
+
+
+@pytest.fixture
+def published(published_once, studies, tmp_path) -> Path:
+    """studies/moles with two aligned maps; the workspace that they come from is `source`."""
+    for name in ("studies", "source"):
+        shutil.copytree(published_once / name, tmp_path / name, dirs_exist_ok=True)
+    return studies / "moles"
+
+
+@pytest.fixture
+def source(published, tmp_path) -> Workspace:
+    """The workspace of `published`, with the images, the models and the maps' runs."""
+    return Workspace.open(tmp_path / "source")
+
+
+@pytest.fixture
 def disk(tmp_path):
     """disk(megabytes): a file system of its own with so much room; the test is skipped where none may be mounted."""
     folder = tmp_path / "disk"

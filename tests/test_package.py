@@ -48,7 +48,8 @@ def test_the_wheel_holds_the_engine_the_app_and_the_shipped_models(wheel):
     engine = [path.relative_to(ROOT) for path in (ROOT / "derm_core").rglob("*.py")]
     assert {path.as_posix() for path in engine} <= names
     app = [ROOT / "app.py", ROOT / ".streamlit" / "config.toml", *(ROOT / "pages").rglob("*.py")]
-    app += [path for path in (ROOT / "models").rglob("*") if path.is_file()]
+    for shipped in ("models", "studies"):
+        app += [path for path in (ROOT / shipped).rglob("*") if path.is_file()]
     app += (ROOT / "docs").glob("*.md")
     wanted = {f"derm_core/_app/{path.relative_to(ROOT).as_posix()}" for path in app}
     assert len(wanted) > 40 and wanted <= names

@@ -19,6 +19,7 @@ from ..stats.feature_space import LEAST_STD, SHOWN_NEIGHBOURS, standardise
 from ..study.arms import build_extractors
 from ..study.features import extract, finish
 from ..workspace import Workspace
+from .packed_map import read_space
 from .saved_map import SavedMap, read_map
 
 
@@ -75,7 +76,8 @@ class Placer:
         size: side S of the images in pixels.
         extractor: of the map's features.
         space_nd: the map's standardised features.
-        mean, std: (D,) of the features of the map's training images.
+        mean, std: (F,) of the features of the map's training images.
+        axes: (F, k) of a published map, which has the standardised features on these axes only.
     """
 
     saved: SavedMap
@@ -84,6 +86,7 @@ class Placer:
     space_nd: np.ndarray
     mean: np.ndarray
     std: np.ndarray
+    axes: np.ndarray | None = None
 
     @functools.cached_property
     def squares_n(self) -> np.ndarray:
@@ -109,6 +112,8 @@ class Placer:
             features = self.extractor.features(torch.from_numpy(np.array(images_nssc))).numpy()
         scaled = (features - self.mean) / np.maximum(self.std, LEAST_STD)
         query_nd = np.where(self.std > LEAST_STD, scaled, 0).astype(np.float32)
+        if self.axes is not None:
+            query_nd = query_nd @ self.axes
         return self._among(*_nearest(self.space_nd, self.squares_n, query_nd, SHOWN_NEIGHBOURS))
 
     def _among(self, positions: np.ndarray, distances: np.ndarray) -> MapPlaces:
@@ -145,6 +150,8 @@ def open_placer(workspace: Workspace, run_id: str) -> Placer:
     """
     saved = read_map(workspace, run_id)
     config = from_dict(saved.info.params, EmbedConfig)
+    if workspace.run(run_id).packed_map.exists():
+        return _published_placer(saved, config, workspace)
     dataset = load_dataset(workspace, config.dataset)
     rows = saved.points["row"].to_numpy()
     ids = dataset.frame["image_id"].to_numpy()
@@ -159,3 +166,11 @@ def open_placer(workspace: Workspace, run_id: str) -> Placer:
     train = (saved.points["split"] == "train").to_numpy()
     mean, std = features[train].mean(0), features[train].std(0)
     return Placer(saved, config.input_size, extractor, standardise(features, train), mean, std)
+
+
+def _published_placer(saved: SavedMap, config: EmbedConfig, workspace: Workspace) -> Placer:
+    """Of a published map, with its stored features: neither its images nor a cache is needed."""
+    extractor = build_extractors(config.arm, config, workspace)[0]
+    space = read_space(workspace.run(saved.run_id))
+    size, features = config.input_size, space.features_nk
+    return Placer(saved, size, extractor, features, space.mean_d, space.std_d, space.axes_dk)

@@ -19,6 +19,7 @@ from ..files import read_json, write_atomic, write_json, writing
 from ..records import from_json, to_json
 from ..stats.feature_space import SHOWN_NEIGHBOURS
 from ..workspace import RunFiles, Workspace
+from .packed_map import unpack
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def save_neighbours(
 
 
 def read_map(workspace: Workspace, run_id: str) -> SavedMap:
-    """A finished map, or what there is of one that is being made.
+    """A finished map, a published one, or what there is of one that is being made.
 
     Raises:
         NotFound: there is no map yet.
@@ -147,6 +148,9 @@ def read_map(workspace: Workspace, run_id: str) -> SavedMap:
     try:
         description = {"params": {}, "quality": {}, **_without_none(read_json(run.map_info))}
         info = from_json(MapInfo, description, unknown="ignore", error=RunError)
+        if run.packed_map.exists():
+            packed = unpack(run)
+            return SavedMap(run_id, info, packed.points, packed.neighbours, packed.distances)
         points = pd.read_parquet(run.map_points)
         neighbours, distances = _read_neighbours(run, len(points))
     except FileNotFoundError:

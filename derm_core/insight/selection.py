@@ -16,7 +16,6 @@ import pandas as pd
 from ..seeds import stream_seed
 from .saved_map import PredictionSlot
 
-COORDINATES = ("umap_x", "umap_y", "pca_x", "pca_y")
 MANY_VALUES = 12  # a number with more values than this is a scale, with fewer a category
 Filters = Mapping[str, "tuple[float, float] | Sequence[str]"]
 

@@ -56,7 +56,7 @@ def _of_run(workspace: Workspace, run_id: str) -> Traversal:
     vae, card = load_vae(workspace.run(run_id).artefacts)
     # Faster for one image, as in Predictor; torch's annotations lack this form of `to`.
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return _of_vae(run_id, vae, run_statistics(workspace, run_id, vae, card))
+    return _of_vae(run_id, vae, run_statistics(workspace, run_id, vae, card), card["sha256"])
 
 
 def _of_extractor(bundle: ExtractorBundle) -> Traversal:
@@ -65,13 +65,14 @@ def _of_extractor(bundle: ExtractorBundle) -> Traversal:
     if latent is None:
         raise BundleError(f"The card of {bundle.name} has no statistics of its latents.")
     statistics = LatentStatistics.of(latent.kl, latent.mean, latent.std)
-    return _of_vae(bundle.name, vae, statistics)
+    return _of_vae(bundle.name, vae, statistics, bundle.card.sha256)
 
 
-def _of_vae(source: str, vae: VAE, statistics: LatentStatistics) -> Traversal:
-    return Traversal(
-        source, vae.size, statistics, False, vae.decoder, lambda images: posterior(vae, images)[0]
-    )
+def _of_vae(source: str, vae: VAE, statistics: LatentStatistics, sha256: str) -> Traversal:
+    def encode(images: np.ndarray) -> np.ndarray:
+        return posterior(vae, images)[0]
+
+    return Traversal(source, vae.size, statistics, False, vae.decoder, encode, sha256)
 
 
 def _of_bundle(workspace: Workspace, bundle: Bundle, decoder: Decoder) -> Traversal:

@@ -32,6 +32,7 @@ class Traversal:
         estimated: whether KL was inferred from the spread of latents alone.
         decoder: latents to images.
         encoder: uint8 images to (n, D); None where the source has nothing to encode with.
+        vae: sha256 of the VAE whose encoder that is; empty where latents are estimated from features.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Traversal:
     estimated: bool
     decoder: Decoder
     encoder: Callable[[np.ndarray], np.ndarray] | None
+    vae: str = ""
 
     @property
     def can_encode(self) -> bool:

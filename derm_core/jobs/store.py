@@ -22,7 +22,7 @@ from ..errors import NotFound, RunError, StorageError
 from ..events import Progress
 from ..files import write_json
 from ..records import to_json
-from ..workspace import Workspace, check_id, new_run_id
+from ..workspace import Workspace, check_id, new_run_id, published_folder
 from .annotations import checked_annotations
 from .recover import rows_of_folders
 from .schema import SCHEMA_VERSION, upgrade
@@ -191,10 +191,15 @@ class RunStore:
         return run_id
 
     def get(self, run_id: str) -> Run:
-        """The run, else NotFound."""
+        """The run. Raises NotFound; RunError for a published result, which is no run of the workspace."""
         check_id(run_id, "run id")
         with self._connect() as connection:
             row = connection.execute("SELECT * FROM runs WHERE id=?", (run_id,)).fetchone()
+        if row is None and published_folder(run_id):
+            raise RunError(
+                f"{run_id} is a published result that ships with the program: it can be read, not "
+                "changed, and has no run to show."
+            )
         if row is None:
             raise NotFound(
                 f"There is no run {run_id} in this workspace; `runs list` shows those there are."

@@ -16,6 +16,8 @@ from typing import Any
 import pandas as pd
 
 from ..arms import arm_file
+from ..files import read_bytes
+from ..published import publication_of
 from ..records import to_json
 from ..study.study_result import StudyResult
 from ..workspace import RunFiles
@@ -35,12 +37,14 @@ def report_files(result: StudyResult, run_folder: Path | str) -> dict[str, bytes
         files[f"{section.key}.csv"] = to_csv(section.table)
     for arm in result.arms:
         if run.curves(arm).exists():
-            files[f"curves-{arm_file(arm)}.csv"] = run.curves(arm).read_bytes()
+            files[f"curves-{arm_file(arm)}.csv"] = read_bytes(run.curves(arm))
     for path in (run.predictions, run.decisions):
         if path.exists():
             files[f"{path.stem}.csv"] = _predictions(path, result.classes)
     files["study.json"] = _json(to_json(result))
     files["config.json"] = _json(reproducible_config(result, run.root))
+    if published := publication_of(run):
+        files["terms.txt"] = f"{published.about.name}\n{published.about.note}\n".encode()
     return files
 
 

@@ -21,12 +21,14 @@ from derm_core.bundles.card import Card
 from derm_core.bundles.model_library import ListedBundle, list_bundles
 from derm_core.data import audit as audits
 from derm_core.data.dataset_facts import DatasetFacts, dataset_facts
-from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load_dataset
+from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load_dataset, read_info
 from derm_core.data.splits import split_dataset
 from derm_core.data.store import Store, open_store
 from derm_core.errors import NotFound
 from derm_core.files import disk_bytes, read_json
+from derm_core.insight.published_images import published_dataset
 from derm_core.insight.saved_map import SavedMap, read_map
+from derm_core.jobs.published import PublishedRun, find_run, published_runs
 from derm_core.jobs.store import Run, RunStore
 from derm_core.jobs.supervisor import reconcile
 from derm_core.machine import Machine, describe
@@ -95,11 +97,16 @@ def active_runs(workspace: Workspace) -> list[Run]:
 
 
 def run(workspace: Workspace, run_id: str) -> Run | None:
-    """One run, not cached; None where there is none."""
+    """One run, or a published result as one, not cached; None where there is none."""
     try:
-        return RunStore(workspace).get(run_id)
+        return find_run(workspace, run_id)
     except NotFound:
         return None
+
+
+def published(kind: str) -> list[PublishedRun]:
+    """The published studies ("study") or maps ("embed"), not cached. Raises RunError."""
+    return published_runs(kind)
 
 
 @st.cache_resource(max_entries=MANY, show_spinner=False)
@@ -157,13 +164,14 @@ def decisions(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
 
 def map_is_there(workspace: Workspace, run_id: str) -> bool:
     """Whether a map has anything to show; does not read it."""
-    return bool(stamp(workspace.run(run_id).map_points))
+    files = workspace.run(run_id)
+    return bool(stamp(files.map_points, files.packed_map))
 
 
 def map_version(workspace: Workspace, run_id: str) -> tuple[str, str, int]:
     """Workspace, run, and when the map's files changed last: differs for every other content."""
     files = workspace.run(run_id)
-    return str(workspace.root), run_id, stamp(files.map_points, files.map_info)
+    return str(workspace.root), run_id, stamp(files.map_points, files.map_info, files.packed_map)
 
 
 @st.cache_resource(max_entries=FEW, show_spinner=False)
@@ -205,6 +213,26 @@ def dataset(workspace: Workspace, name: str) -> Dataset:
     """A dataset, read again when its manifest changes. Raises NotFound."""
     paths = workspace.dataset(name)
     return _dataset(workspace, str(workspace.root), name, stamp(paths.manifest, paths.info))
+
+
+def fingerprint(workspace: Workspace, name: str) -> str:
+    """A dataset's fingerprint, as its description has it. Raises NotFound, DataError."""
+    return read_info(workspace.dataset(name)).fingerprint
+
+
+def map_dataset(workspace: Workspace, run_id: str, name: str) -> Dataset:
+    """The images of a map: dataset `name`, or those of a published map with the files that are here.
+
+    Raises:
+        NotFound, DataError: the dataset is gone.
+    """
+    files = workspace.run(run_id)
+    if not files.packed_map.exists():
+        return dataset(workspace, name)
+    here = (workspace.dataset(one) for one in workspace.dataset_names())
+    changed = tuple(stamp(paths.manifest, paths.info) for paths in here)
+    key = ("published", str(workspace.root), run_id, stamp(files.packed_map), changed)
+    return built_once(key, lambda: published_dataset(workspace, files))
 
 
 def facts(workspace: Workspace, name: str) -> DatasetFacts:

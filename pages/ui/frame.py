@@ -29,6 +29,8 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.errors import DermError
+from derm_core.jobs.published import PublishedRun
+from derm_core.published import TAG
 from derm_core.workspace import Workspace
 from pages.ui import cached, scheduling, uploads, words
 from pages.ui.display import download, download_table, readable, show_chart, show_table  # noqa: F401  (frame.show_chart, …)
@@ -241,6 +243,13 @@ def errors() -> Iterator[None]:
         show_error(error)
 
 
+def published(kind: str) -> list[PublishedRun]:
+    """The published studies ("study") or maps ("embed"); where they cannot be read, that is shown."""
+    with errors():
+        return cached.published(kind)
+    return []
+
+
 def linked(
     label: str,
     options: Sequence[Any] | Mapping[Any, str],
@@ -340,6 +349,12 @@ def run_name(workspace: Workspace, run: Any) -> str:
 
 
 def run_label(workspace: Workspace, run: Any) -> str:
-    """A run in one line, wherever one is chosen: its name, dataset, when, and the end of its id."""
+    """A run in one line, wherever one is chosen: its name, dataset, when, and the end of its id.
+
+    Of a published result its name and that it is one.
+    """
+    if isinstance(run, PublishedRun):
+        source = "" if run.name else f" · {run.about.dataset.name}"
+        return f"{run_name(workspace, run)}{source} · {TAG}"
     dataset = cached.config(workspace, run.id).get("dataset", "")
     return f"{run_name(workspace, run)} · {dataset} · {words.ago(run.created)} · {run.id[-4:]}"

@@ -6,7 +6,8 @@ import base64
 import functools
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
@@ -20,6 +21,9 @@ from pages.ui import words
 THUMBNAIL = 144  # pixels
 THUMBNAIL_BYTES = 4_400  # below 6 KB in base64, as it is sent
 QUALITIES = (72, 50, 30, 15, 5, 0)
+ABSENT = "its file is gone or has changed"
+RECONSTRUCTED = "reconstruction by the VAE; the image is not on this machine"
+Reconstruct = Callable[[Sequence[int], int], list[bytes]]  # rows and size in pixels -> WEBP each
 
 
 def webp(image: Image.Image, quality: int = QUALITIES[0]) -> bytes:
@@ -64,6 +68,8 @@ def resized(pixels: np.ndarray, side: int) -> Image.Image:
 
 @functools.lru_cache(4000)  # st.cache_data takes longer to look up a thumbnail than to send it
 def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
+    if not path:  # of a published result, and not on this machine
+        return None
     try:
         image = Image.fromarray(read_image(path, size))
     except (ImageError, OSError):
@@ -75,6 +81,29 @@ def thumbnail(dataset: Dataset, row: int, size: int = THUMBNAIL) -> bytes | None
     """The centre square of a manifest row's image, `size` pixels, as WEBP; None where its file is gone."""
     path, content = (dataset.frame[column].iloc[int(row)] for column in ("path", "sha256"))
     return _thumbnail(path, content, size)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as it is shown: of its file, or as a VAE draws it."""
+
+    webp: bytes
+    is_reconstruction: bool = False
+
+
+def pictures(
+    dataset: Dataset,
+    rows: Sequence[int] | np.ndarray,
+    size: int = THUMBNAIL,
+    reconstruct: Reconstruct | None = None,
+) -> list[Picture | None]:
+    """Manifest rows as `thumbnail` has them, drawn by `reconstruct` where a file is not here; None for neither."""
+    here = {row: thumbnail(dataset, row, size) for row in map(int, rows)}
+    absent = [row for row, webp in here.items() if webp is None]
+    drawn = reconstruct(absent, size) if reconstruct is not None and absent else []
+    shown = {row: Picture(webp) for row, webp in here.items() if webp is not None}
+    shown |= {row: Picture(webp, True) for row, webp in zip(absent, drawn)}
+    return [shown.get(int(row)) for row in rows]
 
 
 def file_thumbnail(path: str, size: int = THUMBNAIL) -> bytes | None:
@@ -93,18 +122,29 @@ def gallery(
     columns: int = 8,
     min_width: int = 96,
     captions: Sequence[str] | None = None,
+    reconstruct: Reconstruct | None = None,
 ) -> None:
-    """Thumbnails in a grid that fills the width, each with its class, or its caption, below."""
+    """Thumbnails in a grid that fills the width, each with its class, or its caption, below.
+
+    reconstruct: draws those whose files are not here; what is drawn is called that.
+    """
     frame = dataset.frame
+    shown = pictures(dataset, rows, reconstruct=reconstruct)
     with st.grid(columns, min_column_width=min_width, gap="small"):
-        for place, row in enumerate(map(int, rows)):
+        for place, (row, picture) in enumerate(zip(map(int, rows), shown, strict=True)):
             label, name = frame["label"].iloc[row] or "no label", frame["image_id"].iloc[row]
-            picture = thumbnail(dataset, row)
             with st.container(gap=None):
                 if picture is None:
-                    st.caption(
-                        f":material/broken_image: {words.plain(name)}: its file is gone or has changed"
-                    )
+                    st.caption(f":material/broken_image: {words.plain(name)}: {ABSENT}")
                 else:
-                    st.image(data_url(picture), width="stretch", alt=f"{name}, {label}")
+                    about = f", {RECONSTRUCTED}" if picture.is_reconstruction else ""
+                    alt = f"{name}, {label}{about}"
+                    st.image(data_url(picture.webp), width="stretch", alt=alt)
                     st.caption(captions[place] if captions else words.plain(label))
+    drawn = sum(one.is_reconstruction for one in shown if one is not None)
+    if drawn == len(shown) > 0:
+        st.caption("Reconstructions by the VAE; the images are not on this machine.")
+    elif drawn:
+        st.caption(
+            f"{drawn} of these are reconstructions by the VAE; their images are not on this machine."
+        )

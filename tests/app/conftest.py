@@ -25,10 +25,10 @@ def no_workers(monkeypatch):
 
 
 @pytest.fixture
-def open_page(workspace, no_workers, tmp_path, monkeypatch):
+def open_page(workspace, studies, no_workers, tmp_path, monkeypatch):
     """open_page("train", run=…): the page as it stands after its first run.
 
-    It may import from the test's own folder.
+    It may import from the test's own folder. No result is published but what the test publishes.
     """
     if "DERM_IMPORT_ROOTS" not in os.environ:
         monkeypatch.setenv("DERM_IMPORT_ROOTS", str(tmp_path))

@@ -15,6 +15,7 @@ from pages.ui import cached, cached_models, charts, frame, images, scheduling, w
 from pages.ui.latent.interpolation import (
     MEMORY,
     STEPS,
+    StartImage,
     draw_strip,
     has_encoder,
     latent_of,
@@ -35,7 +36,7 @@ class ClassPath:
     Attributes:
         latents_nd: (steps, D), the first that of the image.
         probabilities_nc: (steps, C), of the decoded images.
-        photograph_c: (C,), of the image itself.
+        photograph_c: (C,), of the image itself, or of what the VAE draws of it where it is not here.
     """
 
     latents_nd: np.ndarray
@@ -68,20 +69,19 @@ def draw_towards(
         key=f"towards-class-{card.name}",
         format_func=lambda name: card.class_descriptions.get(name, name),
     )
-    key = ("path", traversal.source, starts[start].tobytes(), card.name, card.sha256, target)
+    image = starts[start]
+    key = ("path", traversal.source, image.pixels_ssc.tobytes(), card.name, card.sha256, target)
     if key not in st.session_state.get(MEMORY, {}) and not _ask_for_path():
         return
-    path = remembered(key, lambda: _find_path(workspace, traversal, card, starts[start], target))
+    path = remembered(key, lambda: _find_path(workspace, traversal, card, image, target))
     aim = card.classes.index(target)
-    draw_strip(
-        np.concatenate([starts[start][None], traversal.decode(path.latents_nd)]),
-        [
-            f"photograph, {words.chance(path.photograph_c[aim])}",
-            *(words.chance(probability) for probability in path.probabilities_nc[:, aim]),
-        ],
-        f"From {start} towards {target}",
-    )
-    _draw_path_chart(path, card, target)
+    frames = list(traversal.decode(path.latents_nd))
+    strip = [words.chance(probability) for probability in path.probabilities_nc[:, aim]]
+    if image.is_original:
+        frames.insert(0, image.pixels_ssc)
+        strip.insert(0, f"photograph, {words.chance(path.photograph_c[aim])}")
+    draw_strip(np.stack(frames), strip, f"From {start} towards {target}")
+    _draw_path_chart(path, card, target, image.is_original)
 
 
 def _ask_for_path() -> bool:
@@ -99,17 +99,17 @@ def _ask_for_path() -> bool:
 
 
 def _find_path(
-    workspace: Workspace, traversal: Traversal, card: Card, image_ssc: np.ndarray, target: str
+    workspace: Workspace, traversal: Traversal, card: Card, image: StartImage, target: str
 ) -> ClassPath:
     predictor = cached_models.predictor(workspace, card.name)
-    photograph = np.asarray(images.resized(image_ssc, predictor.size))
-    start = latent_of(traversal, image_ssc)
+    photograph = np.asarray(images.resized(image.pixels_ssc, predictor.size))
+    start = latent_of(traversal, image)
     with st.spinner("Finding the path…"):
         latents, probabilities = traversal.towards(start, target, predictor, steps=STEPS)
     return ClassPath(latents, probabilities, predictor.predict(photograph[None])[0])
 
 
-def _draw_path_chart(path: ClassPath, card: Card, target: str) -> None:
+def _draw_path_chart(path: ClassPath, card: Card, target: str, is_original: bool) -> None:
     """The probabilities along the path, of the target and of the most probable classes at its ends."""
     probabilities, aim = path.probabilities_nc, card.classes.index(target)
     first, last = int(np.argmax(probabilities[0])), int(np.argmax(probabilities[-1]))
@@ -127,13 +127,17 @@ def _draw_path_chart(path: ClassPath, card: Card, target: str) -> None:
     at_start = f"{card.classes[first]} {words.chance(probabilities[0, first])}"
     best = int(path.photograph_c.argmax())
     of_photograph = f"{card.classes[best]} {words.chance(path.photograph_c[best])}"
+    photograph = (
+        f"its answer at step 0 ({at_start}) may differ from that for the photograph ({of_photograph})"
+        if is_original
+        else f"its answer at step 0 is {at_start}; the photograph is not on this machine"
+    )
     frame.show_chart(
         figure,
         pd.DataFrame(probabilities, columns=card.classes).assign(step=steps),
         key="towards",
         alt=f"Probability of {target} from {words.chance(probabilities[0, aim])} to "
         f"{words.chance(probabilities[-1, aim])} along the path",
-        caption="From step 0 on the model sees decoded images, which are smoother than photographs: its prediction "
-        f"at step 0 ({at_start}) may differ from that of the photograph ({of_photograph}). The path shows what the "
-        "model responds to, not how a lesion would change.",
+        caption="From step 0 on the model sees decoded images, which are smoother than photographs: "
+        f"{photograph}. The path shows what the model responds to, not how a lesion would change.",
     )

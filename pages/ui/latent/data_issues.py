@@ -147,9 +147,11 @@ def _draw_image(first: LoadedMap, row: int) -> None:
     entry = first.dataset.frame.iloc[row]
     label = words.plain(entry["label"] or "no label")
     with st.container(gap=None):
-        picture = images.thumbnail(first.dataset, row)
+        [picture] = images.pictures(first.dataset, [row], reconstruct=first.reconstruct)
         if picture is None:
-            st.caption(":material/broken_image: its file is gone or has changed")
+            st.caption(f":material/broken_image: {images.ABSENT}")
         else:
-            st.image(picture, width="stretch", alt=f"{entry['image_id']}, {label}")
+            about = f", {images.RECONSTRUCTED}" if picture.is_reconstruction else ""
+            alt = f"{entry['image_id']}, {label}{about}"
+            st.image(picture.webp, width="stretch", alt=alt)
         st.caption(f"{words.plain(entry['image_id'])} · {label}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -25,6 +26,14 @@ IMAGES_PER_MEAN = 100
 REMEMBERED = 64  # latents, means and paths of a session
 MEMORY = "latents"
 OWN_IMAGE = "your image"
+NOT_HERE = (
+    "Latents of this VAE are not stored with the published map, and its images are not on this machine. Choose the VAE "
+    "of the published map above, or import the dataset on the page Data."
+)
+NOT_STORED = (
+    "Mean images of a published map are those of its stored latents, and this VAE's are not stored. Choose the VAE of "
+    "the published map above."
+)
 Value = TypeVar("Value")
 
 
@@ -38,38 +47,69 @@ def remembered(key: tuple[object, ...], compute: Callable[[], Value]) -> Value:
     return memory[key]
 
 
-def latent_of(traversal: Traversal, image_ssc: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class StartImage:
+    """An image that a path starts from or ends at.
+
+    Attributes:
+        pixels_ssc: uint8 (S, S, 3), S the VAE's size.
+        latent_d: its stored posterior mean, where only that is on this machine; `pixels_ssc` is then
+            what the VAE draws of it.
+    """
+
+    pixels_ssc: np.ndarray
+    latent_d: np.ndarray | None = None
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the pixels are those of a file."""
+        return self.latent_d is None
+
+
+def latent_of(traversal: Traversal, start: StartImage) -> np.ndarray:
     """(D,) the posterior mean of one image."""
-    key = ("latent", traversal.source, image_ssc.tobytes())
-    return remembered(key, lambda: traversal.encode(image_ssc[None])[0])
+    if start.latent_d is not None:
+        return start.latent_d
+    key = ("latent", traversal.source, start.pixels_ssc.tobytes())
+    return remembered(key, lambda: traversal.encode(start.pixels_ssc[None])[0])
 
 
 def starting_images(
     traversal: Traversal, first: LoadedMap | None, own: Upload | None
-) -> dict[str, np.ndarray]:
+) -> dict[str, StartImage]:
     """Images to start from by name: the user's own, then those selected last. Empty without an encoder."""
     if not traversal.can_encode:
         return {}
-    starts = {OWN_IMAGE: own.square(traversal.size)} if own is not None else {}
+    starts = {OWN_IMAGE: StartImage(own.square(traversal.size))} if own is not None else {}
     if first is not None:
         for row in selection.recent_rows(first)[:4]:
-            name = str(first.dataset.frame["image_id"].iloc[row])
-            starts[name] = _pixels(first, row, traversal.size)
+            if (start := start_image(traversal, first, row)) is not None:
+                starts[str(first.dataset.frame["image_id"].iloc[row])] = start
     return starts
+
+
+def start_image(traversal: Traversal, first: LoadedMap, row: int) -> StartImage | None:
+    """A manifest row to start from: its file, else its stored latent; None where neither serves this VAE.
+
+    Raises:
+        ImageError: the file is damaged.
+    """
+    entry = first.dataset.frame.iloc[row]
+    if entry["path"]:
+        key = ("pixels", entry["sha256"], traversal.size)
+        name = str(entry["image_id"])
+        return StartImage(remembered(key, lambda: read_image(entry["path"], traversal.size, name)))
+    latents = first.stored.latents_of(traversal) if first.stored else None
+    if latents is None:
+        return None
+    drawn_key = ("drawn", traversal.source, first.run_id, row)
+    drawn = remembered(drawn_key, lambda: traversal.decode(latents[row][None])[0])
+    return StartImage(drawn, latents[row])
 
 
 def webp_url(pixels: np.ndarray, side: int) -> str:
     """uint8 (S, S, 3) as WEBP of `side` pixels, in an address (images.data_url)."""
     return images.data_url(images.webp(images.resized(pixels, side)))
-
-
-def _pixels(first: LoadedMap, row: int, size: int) -> np.ndarray:
-    """uint8 (size, size, 3) of a manifest row. Raises ImageError."""
-    entry = first.dataset.frame.iloc[row]
-    return remembered(
-        ("pixels", entry["sha256"], size),
-        lambda: read_image(entry["path"], size, str(entry["image_id"])),
-    )
 
 
 def has_encoder(traversal: Traversal) -> bool:
@@ -125,19 +165,29 @@ def draw_between(
             rows += matches
     if len(rows) < 2:
         return
-    originals = np.stack([_pixels(first, row, traversal.size) for row in rows])
-    start, end = (latent_of(traversal, image) for image in originals)
+    starts = [start_image(traversal, first, row) for row in rows]
+    ends = [end for end in starts if end is not None]
+    if len(ends) < 2:
+        st.info(NOT_HERE, icon=":material/info:")
+        return
+    start, end = (latent_of(traversal, one) for one in ends)
     path = traversal.between(start, end, steps=STEPS)
     labels = [words.plain(first.dataset.frame["label"].iloc[row] or "no label") for row in rows]
-    shares = [f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)]
-    draw_strip(
-        np.concatenate([originals[:1], traversal.decode(path), originals[1:]]),
-        [f"original, {labels[0]}", *shares, f"original, {labels[1]}"],
-        "From one image to the other",
-    )
+    strip = [f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)]
+    frames = list(traversal.decode(path))
+    for one, label, at_start in zip(ends, labels, (True, False)):
+        if one.is_original:
+            place = 0 if at_start else len(frames)
+            frames.insert(place, one.pixels_ssc)
+            strip.insert(place, f"original, {label}")
+    draw_strip(np.stack(frames), strip, "From one image to the other")
     st.caption(
-        "The straight line between the two images' latents, decoded. The ends differ from the originals by what the "
-        "VAE does not encode."
+        "The straight line between the two images' latents, decoded. "
+        + (
+            "The ends differ from the originals by what the VAE does not encode."
+            if all(one.is_original for one in ends)
+            else f"{labels[0]} to {labels[1]}; originals that are not on this machine are not shown."
+        )
     )
 
 
@@ -168,6 +218,9 @@ def draw_means(
         if len(part)
     }
     means = mean_latents(workspace, traversal, first, rows)
+    if means is None:
+        st.info(NOT_STORED, icon=":material/info:")
+        return
     draw_strip(
         traversal.decode(np.stack(list(means.values()))),
         [f"{words.plain(name)} ({len(rows[name])})" for name in means],
@@ -180,8 +233,16 @@ def draw_means(
 
 def mean_latents(
     workspace: Workspace, traversal: Traversal, first: LoadedMap, rows: dict[str, list[int]]
-) -> dict[str, np.ndarray]:
-    """(D,) mean latents by name, of manifest rows; images are encoded once in a session."""
+) -> dict[str, np.ndarray] | None:
+    """(D,) mean latents by name, of manifest rows; images are encoded once in a session.
+
+    Of a published map they are those of its stored latents; None where they are another VAE's.
+    """
+    if first.stored is not None:
+        latents = first.stored.latents_of(traversal)
+        if latents is None:
+            return None
+        return {name: traversal.mean_of(latents[part]) for name, part in rows.items()}
     store = cached.store(workspace, first.dataset.name, traversal.size)
 
     def mean_of(part: list[int]) -> np.ndarray:

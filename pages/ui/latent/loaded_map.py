@@ -10,10 +10,12 @@ import pandas as pd
 
 from derm_core.arms import arm_style
 from derm_core.data.manifest import CORE, Dataset
+from derm_core.insight.packed_map import COORDINATES
 from derm_core.insight.saved_map import MapInfo, SavedMap
-from derm_core.insight.selection import COORDINATES
 from derm_core.workspace import Workspace
 from pages.ui import cached, words
+from pages.ui.images import Reconstruct
+from pages.ui.latent.stored_images import StoredImages, stored_images
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 MODEL_COLUMNS = {
@@ -60,6 +62,7 @@ class LoadedMap:
 
     Attributes:
         version: differs for every other content; part of a cache's key.
+        stored: what a published map has in place of images; None for others.
         suffix: what distinguishes it from the other map on the page where both have one name.
     """
 
@@ -67,7 +70,13 @@ class LoadedMap:
     saved: SavedMap
     dataset: Dataset
     version: tuple[Any, ...]
+    stored: StoredImages | None = None
     suffix: str = ""
+
+    @property
+    def reconstruct(self) -> Reconstruct | None:
+        """Draws images that are not on this machine, for a published map."""
+        return self.stored.thumbnails if self.stored else None
 
     @property
     def points(self) -> pd.DataFrame:
@@ -145,9 +154,9 @@ def load_map(workspace: Workspace, run_id: str) -> LoadedMap | None:
     saved = cached.saved_map(workspace, run_id)
     if saved is None:
         return None
-    dataset = cached.dataset(workspace, saved.info.dataset)
+    dataset = cached.map_dataset(workspace, run_id, saved.info.dataset)
     version = (cached.map_version(workspace, run_id), dataset.fingerprint)
-    return LoadedMap(run_id, saved, dataset, version)
+    return LoadedMap(run_id, saved, dataset, version, stored_images(workspace, run_id))
 
 
 def with_distinct_names(first: LoadedMap, second: LoadedMap) -> tuple[LoadedMap, LoadedMap]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.config import EmbedConfig, from_dict
+from derm_core.jobs.published import PublishedRun
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
@@ -14,8 +15,11 @@ NONE = "none"
 
 
 def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]]:
-    """(first, second or None, all that are done): run ids, from two choices that are part of the address."""
-    runs = cached.runs(workspace, kind="embed")
+    """(first, second or None, all that are done): run ids, from two choices that are part of the address.
+
+    Published maps come after the workspace's own.
+    """
+    runs = [*cached.runs(workspace, kind="embed"), *frame.published("embed")]
     maps = {run.id: run for run in runs if not run.final or cached.map_is_there(workspace, run.id)}
     done = [run_id for run_id, run in maps.items() if run.final]
     if runs and runs[0].id not in maps:
@@ -38,7 +42,7 @@ def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]
 
 def _choose_two(workspace: Workspace, maps: dict[str, Run]) -> tuple[str, str | None]:
     labels = {run_id: frame.run_label(workspace, run) for run_id, run in maps.items()}
-    datasets = {run_id: cached.config(workspace, run_id).get("dataset") for run_id in maps}
+    datasets = {run_id: _images_of(workspace, run) for run_id, run in maps.items()}
     left, right = st.columns(2)
     with left:
         first = frame.linked("Map", labels, "run")
@@ -50,9 +54,27 @@ def _choose_two(workspace: Workspace, maps: dict[str, Run]) -> tuple[str, str | 
             {key: labels[key] for key in (NONE, *others)},
             "beside",
             always=False,
+            default=_partner(workspace, maps[first], others),
             key=f"beside-{first}",
         )
     return first, None if second == NONE else second
+
+
+def _images_of(workspace: Workspace, run: Run) -> str | None:
+    """What two maps must share to stand side by side: the dataset, or the published result."""
+    if isinstance(run, PublishedRun):
+        return f"published {run.study}"
+    return cached.config(workspace, run.id).get("dataset")
+
+
+def _partner(workspace: Workspace, run: Run, others: list[str]) -> str:
+    """The map that stands beside a published one at first: one that is aligned with it."""
+    if isinstance(run, PublishedRun):
+        for other in others:
+            aligned = [cached.config(workspace, key).get("aligned_to") for key in (run.id, other)]
+            if aligned[0] == other or aligned[1] == run.id:
+                return other
+    return NONE
 
 
 def offer_alignment(workspace: Workspace, first: str, second: str) -> None:

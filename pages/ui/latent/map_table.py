@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from derm_core.insight.selection import COORDINATES
+from derm_core.insight.packed_map import COORDINATES
 from pages.ui import frame, words
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap

@@ -56,11 +56,15 @@ def _draw_image(first: LoadedMap, second: LoadedMap | None, row: int, wide: bool
     point = first.points[first.points["row"] == row].iloc[0]
     left, right = st.columns([2, 5], gap="medium") if wide else (st.container(), st.container())
     with left:
-        picture = images.thumbnail(first.dataset, row, 256)
-        if picture is not None:
-            st.image(images.data_url(picture), width=256, alt=f"Image {point['image_id']}")
-        else:
+        [picture] = images.pictures(first.dataset, [row], 256, first.reconstruct)
+        if picture is None:
             st.caption(":material/broken_image: Its file is gone or has changed.")
+        else:
+            about = f", {images.RECONSTRUCTED}" if picture.is_reconstruction else ""
+            alt = f"Image {point['image_id']}{about}"
+            st.image(images.data_url(picture.webp), width=256, alt=alt)
+            if picture.is_reconstruction:
+                st.caption(f":material/blur_on: R{images.RECONSTRUCTED[1:]}.")
         label = words.plain(_class_name(first.dataset, point["label"]))
         st.markdown(f"**{words.plain(point['image_id'])}** · {label}")
         st.caption(" · ".join(_metadata(first, point)))
@@ -77,7 +81,10 @@ def _draw_neighbours(first: LoadedMap, second: LoadedMap | None, image_id: str, 
         name = f" · {words.plain(loaded.name)}" if second else ""
         st.markdown(f"**Nearest in feature space**{name}")
         rows = list(neighbours_in(loaded.saved, image_id, NEAREST)["row"])
-        images.gallery(first.dataset, rows, columns=8 if wide else 4, min_width=72)
+        columns = 8 if wide else 4
+        images.gallery(
+            first.dataset, rows, columns=columns, min_width=72, reconstruct=first.reconstruct
+        )
         if not rows:
             st.caption("They are looked up once the PCA of all images is there.")
         nearest.append(set(rows))
@@ -156,7 +163,10 @@ def _draw_images(first: LoadedMap, rows: list[int], wide: bool) -> None:
         part = first.points[first.points["row"].isin(rows)]
         order = {row: place for place, row in enumerate(rows)}
         shown = sorted(sample(part, MAX_SHOWN)["row"], key=lambda row: order[row])
-        images.gallery(first.dataset, shown, columns=9 if wide else 6, min_width=64)
+        columns = 9 if wide else 6
+        images.gallery(
+            first.dataset, shown, columns=columns, min_width=64, reconstruct=first.reconstruct
+        )
         if len(part) > MAX_SHOWN:
             st.caption(
                 f"{MAX_SHOWN} of {len(part):,} are shown, each class in proportion; all of them stand in the CSV."

@@ -117,7 +117,9 @@ def draw_upload(
                     f"**Nearest in feature space to your image** · {words.plain(loaded.name)}"
                 )
                 rows = [int(row) for row in places.rows[0] if row >= 0][:8]
-                images.gallery(loaded.dataset, rows, columns=8, min_width=72)
+                images.gallery(
+                    loaded.dataset, rows, columns=8, min_width=72, reconstruct=loaded.reconstruct
+                )
             st.caption(
                 "Its place on a map is approximate: the mean of its nearest neighbours' places, the nearer counting "
                 "more."

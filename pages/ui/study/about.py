@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from derm_core.files import read_bytes
+from derm_core.jobs.published import PublishedRun
 from derm_core.jobs.store import Run, RunStore
 from derm_core.report.files import archive, report_files
 from derm_core.report.html import report_html
 from derm_core.report.sections import checklist_sections, cost, method, protocol
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
-from pages.ui import demo, frame, words
+from pages.ui import cached, demo, frame, words
 from pages.ui.glossary import heading
 from pages.ui.section import draw
 
@@ -19,7 +23,8 @@ def draw_actions(workspace: Workspace, run: Run, result: StudyResult) -> None:
     """Name, tags and note; the report and the tables, made when they are wanted."""
     folder = workspace.run(run.id).root
     with st.container(horizontal=True, gap="small"):
-        edit_name_and_note(workspace, run)
+        if not isinstance(run, PublishedRun):
+            edit_name_and_note(workspace, run)
         frame.download(
             "Report (HTML)",
             lambda: report_html(result, folder).encode(),
@@ -93,7 +98,8 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
         *checklist_sections(result),
         file=result.run_id,
     )
-    if result.folds:
+    is_published = isinstance(cached.run(workspace, result.run_id), PublishedRun)
+    if result.folds and not is_published:
         icon = ":material/open_in_new:"
         with st.container(horizontal=True, gap="small"):
             for fold in result.folds:
@@ -103,11 +109,11 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
         with column:
             st.markdown(f"**{name}**")
             st.json(value, expanded=False)
-    draw_files(workspace, result.run_id)
+    draw_files(workspace, result.run_id, is_published)
 
 
-def draw_files(workspace: Workspace, run_id: str) -> None:
-    """study.json and the predictions for single images, as the run wrote them."""
+def draw_files(workspace: Workspace, run_id: str, is_published: bool) -> None:
+    """study.json and the predictions for single images, as the run wrote them; a published one has no log."""
     run = workspace.run(run_id)
     files = {
         "study-json": ("study.json", run.study),
@@ -117,6 +123,7 @@ def draw_files(workspace: Workspace, run_id: str) -> None:
     with st.container(horizontal=True):
         for key, (label, path) in files.items():
             if path.exists():
-                name = f"{run_id}{'' if path.suffix == '.json' else f'-{path.stem}'}{path.suffix}"
-                frame.download(label, path.read_bytes, name=name, key=key)
-        frame.link("train", "The run and its log", icon=":material/model_training:", run=run_id)
+                name = f"{run_id}.json" if path == run.study else f"{run_id}-{path.name}"
+                frame.download(label, partial(read_bytes, path), name=name, key=key)
+        if not is_published:
+            frame.link("train", "The run and its log", icon=":material/model_training:", run=run_id)

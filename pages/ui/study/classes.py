@@ -5,6 +5,7 @@ A cell is part of the address: ?cell=ARM~TRUTH~DECISION or ?cell=A~B~DECISION OF
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -207,9 +208,10 @@ def image_caption(result: StudyResult, arms: Sequence[str], row: pd.Series) -> s
 
 
 def study_dataset(workspace: Workspace, result: StudyResult) -> Dataset | None:
-    """The study's dataset, where it is on this machine and has not changed since."""
-    try:
-        dataset = cached.dataset(workspace, result.dataset.name)
-    except DermError:
-        return None
-    return dataset if dataset.fingerprint == result.dataset.fingerprint else None
+    """The study's dataset, where it is on this machine, whatever its name, and has not changed since."""
+    names = [result.dataset.name, *workspace.dataset_names()]
+    for name in dict.fromkeys(names):
+        with contextlib.suppress(DermError):
+            if cached.fingerprint(workspace, name) == result.dataset.fingerprint:
+                return cached.dataset(workspace, name)
+    return None
