@@ -5,6 +5,7 @@
     arm_style("imagenet").badge     ':orange-badge[ImageNet]', in Streamlit's markdown
     in_order(study.arms)            the arms in the order of every table and chart
     arm_parts("imagenet+random")        ('imagenet', 'random'), whose features stand side by side
+    own_architecture("timm:vit_tiny_patch16_224@128")      name, input size and pooling of an arm with its own network
 
 What an arm is called in one study depends on its recipes and sizes (`derm_core.config.labels`); a
 result has these names. How the extractors of an arm are built stands in `derm_core.study.arms`.
@@ -26,6 +27,9 @@ ORDER = (
     "imagenet",
     "both",
     "joined",
+    "timm",
+    "hf-hub",
+    "file",
     "bundle",
     "run",
     "scratch",
@@ -34,7 +38,25 @@ ORDER = (
     "majority",
 )
 BOTH = ("vae", "imagenet")  # the parts of the arm `both`
+GIVEN = (
+    "timm",
+    "hf-hub",
+    "file",
+    "bundle",
+    "run",
+)  # kinds whose arms stay in the order in which they are given
 BRIEF_LETTERS = 24
+POOLINGS = {
+    "token": "class token",
+    "mean": "mean of patches",
+    "both": "class token and mean of patches",
+}
+_NAME = r"[A-Za-z0-9][\w.-]{0,95}"
+_OWN = re.compile(
+    rf"(?:(?P<timm>timm:{_NAME})|(?P<hub>hf-hub:{_NAME}/{_NAME})|(?P<file>file:{_NAME}\.safetensors\+{_NAME}))"
+    r"(?:@(?P<size>[1-9]\d{1,3}))?(?:@(?P<tokens>token|mean|both))?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -102,13 +124,72 @@ OTHER_COLOURS = (
     ("#2A8C99", "primary", "pentagon"),
     ("#A0694B", "red", "triangle-down"),
 )
+OWN_NETWORK = "a network of its own, with its own input size"
+OWN_COLOURS = (
+    ("#7A68C4", "violet"),
+    ("#2A8C99", "primary"),
+    ("#A0694B", "red"),
+    ("#3F8F3A", "green"),
+    ("#C2497D", "violet"),
+    ("#5579A6", "blue"),
+    ("#8A7A1F", "yellow"),
+    ("#B3572F", "orange"),
+)
+OWN_SYMBOLS = ("hexagon", "pentagon", "triangle-down", "triangle-left", "hexagram", "star-square")
 OTHER_SIZE = ("#D9752F", "orange", "square-open", PHOTOGRAPHS)
 TWO_SIZES = ("#C0607A", "violet", "diamond-cross", WIDTH_CONTROL)
 
 
+@dataclass(frozen=True)
+class OwnArchitecture:
+    """An arm with a network of its own, as it is written.
+
+    Args:
+        kind: "timm", "hf-hub" or "file".
+        name: of the timm model, OWNER/NAME of the repository, or architecture of the file.
+        file: name of the file in the weights folder; empty for the other kinds.
+        size: side of the input, in pixels; None: that of its pretrained configuration.
+        tokens: which are pooled, one of POOLINGS; empty: as its pretrained configuration says.
+    """
+
+    kind: str
+    name: str
+    file: str = ""
+    size: int | None = None
+    tokens: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the arm is called: the network, then what the name asks for beyond it."""
+        name = f"{self.name} of {self.file}" if self.file else self.name
+        size = f" at {self.size} px" if self.size else ""
+        return f"{name}{size}" + (f", {POOLINGS[self.tokens]}" if self.tokens else "")
+
+
+def own_architecture(arm: str) -> OwnArchitecture | None:
+    """The parts of an arm timm:NAME, hf-hub:OWNER/NAME or file:FILE.safetensors+ARCHITECTURE; None for others.
+
+    Input size and pooling may follow, each after an "@".
+
+    >>> own_architecture("timm:vit_tiny_patch16_224@128@mean")
+    OwnArchitecture(kind='timm', name='vit_tiny_patch16_224', file='', size=128, tokens='mean')
+    >>> own_architecture("file:mine.safetensors+resnet18").label
+    'resnet18 of mine.safetensors'
+    """
+    match = _OWN.fullmatch(arm)
+    if match is None:
+        return None
+    kind, _, name = (match["timm"] or match["hub"] or match["file"]).partition(":")
+    file, _, architecture = name.partition("+") if match["file"] else ("", "", name)
+    size = int(match["size"]) if match["size"] else None
+    return OwnArchitecture(kind, architecture, file, size, match["tokens"] or "")
+
+
 def arm_parts(arm: str) -> tuple[str, ...]:
     """The arms whose features stand side by side in an arm; of most arms, the arm itself."""
-    return BOTH if arm == "both" else tuple(arm.split("+"))
+    if arm == "both":
+        return BOTH
+    return (arm,) if own_architecture(arm) else tuple(arm.split("+"))
 
 
 def arm_size(arm: str) -> int | None:
@@ -124,8 +205,8 @@ def arm_recipe(arm: str) -> str | None:
 
 
 def is_one_network(arm: str) -> bool:
-    """Whether one backbone gives the features of an arm, so that it can be fine-tuned and published."""
-    return len(arm_parts(arm)) == 1 and arm != "colour"
+    """Whether one backbone of the study's kind gives an arm's features, so that it can be fine-tuned and published."""
+    return len(arm_parts(arm)) == 1 and arm != "colour" and not own_architecture(arm)
 
 
 def arm_style(arm: str, name: str | None = None) -> ArmStyle:
@@ -144,12 +225,16 @@ def arm_style(arm: str, name: str | None = None) -> ArmStyle:
 
 def _other_style(arm: str) -> ArmStyle:
     name, about = arm_label(arm), ""
-    if arm_size(arm):
+    drawn = zlib.crc32(arm.encode())
+    if own_architecture(arm):
+        colour, colour_name = OWN_COLOURS[drawn % len(OWN_COLOURS)]
+        symbol, about = OWN_SYMBOLS[drawn // 16 % len(OWN_SYMBOLS)], OWN_NETWORK
+    elif arm_size(arm):
         colour, colour_name, symbol, about = OTHER_SIZE
     elif len(arm_parts(arm)) > 1 and {arm_kind(part) for part in arm_parts(arm)} == {"imagenet"}:
         colour, colour_name, symbol, about = TWO_SIZES
     else:
-        colour, colour_name, symbol = OTHER_COLOURS[zlib.crc32(arm.encode()) % len(OTHER_COLOURS)]
+        colour, colour_name, symbol = OTHER_COLOURS[drawn % len(OTHER_COLOURS)]
     return ArmStyle(arm, name, colour, colour_name, symbol, short(name, BRIEF_LETTERS), about)
 
 
@@ -167,6 +252,8 @@ def arm_label(arm: str) -> str:
         return joined_label([arm_label(part) for part in arm_parts(arm)])
     if size := arm_size(arm):
         return f"{ARM_STYLES['imagenet'].name} at {size} px"
+    if own := own_architecture(arm):
+        return own.label
     kind, _, name = arm.partition(":")
     return f"VAE of {name}" if kind == "run" else name
 
@@ -187,7 +274,9 @@ def joined_label(labels: Iterable[str]) -> str:
 
 
 def arm_kind(arm: str) -> str:
-    """vae, recipe, imagenet, both, joined, scratch, colour, random, majority, bundle or run."""
+    """vae, recipe, imagenet, both, joined, timm, hf-hub, file, scratch, colour, random, majority, bundle or run."""
+    if own := own_architecture(arm):
+        return own.kind
     return "joined" if "+" in arm else re.split("[:@]", arm)[0]
 
 
@@ -199,11 +288,14 @@ def in_order(arms: Iterable[str]) -> list[str]:
 def _place(arm: str) -> tuple[int, bool, int, bool, str]:
     """Of one kind: the plain VAE first, sizes ascending, what was chosen among them last."""
     kind = arm_kind(arm)
-    named = arm if kind not in ("bundle", "run") else ""  # these stay as they are given
+    named = arm if kind not in GIVEN else ""
     chosen, size = arm.endswith("@best"), max(arm_size(part) or 0 for part in arm_parts(arm))
-    return ORDER.index(kind), chosen, size, named != "recipe:paper", named
+    place = ORDER.index(
+        "timm" if kind in ("hf-hub", "file") else kind
+    )  # networks of their own stay together
+    return place, chosen, size, named != "recipe:paper", named
 
 
 def arm_file(arm: str) -> str:
-    """The arm as part of a file name."""
-    return arm.replace(":", "_")
+    """The arm as part of a file name; of two different arms they differ."""
+    return arm.replace(":", "_").replace("/", "~")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .arms import arm_file
+from .config.shared import ImageForm
 from .errors import ConfigError
 from .files import disk_bytes, storage_errors
 
@@ -159,9 +160,9 @@ class DatasetPaths:
         self.images = self.root / "images"
         self.masks = self.root / "masks"
 
-    def store(self, size: int) -> Path:
-        """Folder of the images decoded at `size` pixels."""
-        return self.stores / f"{int(size)}"
+    def store(self, size: int, interpolation: str = "bicubic") -> Path:
+        """Folder of the images decoded at `size` pixels: "64", or "224-bilinear"."""
+        return self.stores / f"{ImageForm(size, interpolation)}"
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,23 @@ def check_fold(folds: int, fold: int | None, splits: Splits) -> None:
     )
 
 
+@dataclass(frozen=True, order=True)
+class ImageForm:
+    """How images are decoded for a network: side in pixels, and the antialiased filter that resizes them.
+
+    interpolation: bicubic, as for every network of the study's own, or as a pretrained configuration
+    names it: bilinear or lanczos.
+    """
+
+    size: int
+    interpolation: str = "bicubic"
+
+    def __str__(self) -> str:
+        return f"{self.size}" + (
+            f"-{self.interpolation}" if self.interpolation != "bicubic" else ""
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig(Checked):
     """A timm architecture up to a stage.

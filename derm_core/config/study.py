@@ -6,8 +6,8 @@ import typing
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from ..arms import BOTH, arm_parts, arm_recipe, arm_size
-from ..records import Checked, Range, Rule, require
+from ..arms import BOTH, arm_parts, arm_recipe, arm_size, own_architecture
+from ..records import Checked, Range, Rule, optional, require
 from .pretrain import PretrainConfig
 from .recipes import RECIPES
 from .shared import (
@@ -56,6 +56,8 @@ def is_arm(arm: str) -> bool:
     """Whether a study can have an arm of this name."""
     if arm in ARMS or arm.startswith(("bundle:", "run:")):
         return True
+    if own := own_architecture(arm):
+        return own.size is None or own.size in SIZES
     parts = arm_parts(arm)
     differ = len(set(parts)) == len(parts) <= 2 and set(parts) != set(BOTH)
     return differ and all(map(_is_part, parts))
@@ -71,7 +73,8 @@ StudyArm = Annotated[
     Rule(
         is_arm,
         f"{', '.join(ARMS)}, imagenet@SIZE, recipe:NAME ({', '.join(RECIPES)}), two of these side by side "
-        "such as imagenet+random, bundle:NAME or run:ID",
+        "such as imagenet+random, timm:NAME, hf-hub:OWNER/NAME, file:FILE.safetensors+ARCHITECTURE (each with its own "
+        "network; @SIZE may follow, and @token, @mean or @both), bundle:NAME or run:ID",
     ),
 ]
 GridValues = Annotated[tuple[NotNegative, ...], Rule(bool, "one or more numbers, 0 or above")]
@@ -115,8 +118,9 @@ class StudyConfig(Checked):
         arms: vae, imagenet, random, both (vae and imagenet side by side), scratch, colour,
             imagenet@SIZE (ImageNet at another input size, in pixels), recipe:NAME (a further
             pretraining of that recipe), two of these side by side such as imagenet+random,
-            bundle:NAME or run:ID of a pretraining.
-        backbone: the network of every arm but bundles and runs.
+            timm:NAME, hf-hub:OWNER/NAME or file:FILE.safetensors+ARCHITECTURE (pretrained networks, each
+            with its own architecture, input size and pooling), bundle:NAME or run:ID of a pretraining.
+        backbone: the network of every arm that has none of its own.
         input_size: side of the input, in pixels.
         regime: "frozen": classifiers on fixed features; "finetune": whole networks are trained.
         vae_run: pretraining whose encoder is the arm vae.
@@ -160,6 +164,8 @@ class StudyConfig(Checked):
         fold: fold that is the test part, counted from 1; none: all of them, their predictions
             put together.
         fold_runs: ids of the studies of the folds; the supervisor fills them in.
+        count_seen: whether arms whose pretraining has seen the dataset's images take part in the
+            verdict all the same.
     """
 
     dataset: str
@@ -211,6 +217,7 @@ class StudyConfig(Checked):
     folds: FoldCount = 0
     fold: int | None = None
     fold_runs: tuple[str, ...] = ()
+    count_seen: bool = optional(False)
 
     kind: ClassVar[str] = "study"
 

@@ -26,6 +26,11 @@ PREPROCESSING_VERSION = 1
 Source = bytes | bytearray | memoryview | Path | str | Image.Image
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 TRANSPOSE = {  # EXIF orientation → what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -276,8 +281,10 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return ImageCms.buildTransform(source, target, mode, "RGB")
 
 
-def prepare(image: Image.Image, size: int) -> np.ndarray:
+def prepare(image: Image.Image, size: int, interpolation: str = "bicubic") -> np.ndarray:
     """(size, size, 3) uint8: the short side to `size` (antialiased bicubic), then the centre square.
+
+    interpolation: bicubic, bilinear or lanczos.
 
     Only the centre square is resampled; pixels beside it still enter the filter at its edge, as
     when the whole image is resized first and cropped then.
@@ -285,7 +292,7 @@ def prepare(image: Image.Image, size: int) -> np.ndarray:
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     square = image.resize(
-        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+        (size, size), RESAMPLING[interpolation], box=(left, top, left + side, top + side)
     )
     return np.asarray(square)
 

@@ -77,6 +77,7 @@ class _Pass:
     sizes: tuple[int, ...]
     key: str
     processes: int
+    interpolation: str = "bicubic"
 
     @property
     def arrays(self) -> dict[int, Path]:
@@ -112,6 +113,7 @@ def decode_images(
     key: str,
     processes: int | None = None,
     progress: Progress | None = None,
+    interpolation: str = "bicubic",
 ) -> DecodedImages:
     """Read every file of `paths` once; the pixels are written below `folder`.
 
@@ -124,12 +126,14 @@ def decode_images(
         key: from `source_key`; with another key the work begins anew.
         processes: by default one per core.
         progress: called with (done, total) files.
+        interpolation: the filter of `decode.prepare`.
 
     Raises:
         DataError, StorageError: the disk is full, or a worker process was killed; what was done
             until then is there for the next call.
     """
-    work = _Pass(Path(folder), tuple(paths), tuple(sizes), key, processes or cpu_cores())
+    processes = processes or cpu_cores()
+    work = _Pass(Path(folder), tuple(paths), tuple(sizes), key, processes, interpolation)
     if work.processes > 1 and len(paths) > CHUNK and threading.active_count() > 1:
         # Forking is safe only without other threads: in an app another interpreter does the work,
         # and the pass below only reads its record.
@@ -154,7 +158,7 @@ def _decode(work: _Pass, progress: Progress | None) -> DecodedImages:
         storage_errors(work.record),
         open(private_file(work.record), "a", encoding="utf-8") as record,
     ):
-        for start, decoded in _decode_chunks(chunks, work.arrays, work.processes):
+        for start, decoded in _decode_chunks(chunks, work):
             files[start : start + len(decoded)] = decoded
             record.write(
                 json.dumps({"start": start, "rows": [_row(file) for file in decoded]}) + "\n"
@@ -245,14 +249,13 @@ def _main() -> None:
         print("error", error, flush=True)
 
 
-def _decode_chunks(
-    chunks: Sequence[Chunk], arrays: dict[int, Path], processes: int
-) -> Iterator[tuple[int, list[DecodedFile]]]:
+def _decode_chunks(chunks: Sequence[Chunk], work: _Pass) -> Iterator[tuple[int, list[DecodedFile]]]:
     """Results of all chunks as they finish, with a bounded number of chunks in flight."""
-    processes = min(processes, len(chunks))
+    processes = min(work.processes, len(chunks))
+    how = (work.arrays, work.interpolation)
     if processes <= 1:
         for start, paths in chunks:
-            yield read_chunk(start, paths, arrays)
+            yield read_chunk(start, paths, *how)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context, parent = multiprocessing.get_context(method), os.getpid()
@@ -260,11 +263,11 @@ def _decode_chunks(
     try:
         remaining = iter(chunks)
         first = islice(remaining, 4 * processes)
-        pending = {pool.submit(read_chunk, *chunk, arrays) for chunk in first}
+        pending = {pool.submit(read_chunk, *chunk, *how) for chunk in first}
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for chunk in islice(remaining, len(finished)):
-                pending.add(pool.submit(read_chunk, *chunk, arrays))
+                pending.add(pool.submit(read_chunk, *chunk, *how))
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -283,7 +286,10 @@ def _begin_worker(parent: int) -> None:
 
 
 def read_chunk(
-    start: int, paths: Sequence[str], arrays: Mapping[int, Path]
+    start: int,
+    paths: Sequence[str],
+    arrays: Mapping[int, Path],
+    interpolation: str = "bicubic",
 ) -> tuple[int, list[DecodedFile]]:
     """Decode some files and store their pixels from row `start` on; returns `start` and the files."""
     files = []
@@ -297,7 +303,7 @@ def read_chunk(
             files.append(DecodedFile(reason=str(error).removeprefix(f"{name}: ")))
             continue
         for size in arrays:
-            pixels[size][i] = prepare(image, size)
+            pixels[size][i] = prepare(image, size, interpolation)
         files.append(DecodedFile(hashlib.sha256(data).hexdigest(), image.width, image.height))
     try:
         for size, array in arrays.items():

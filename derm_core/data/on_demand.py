@@ -48,7 +48,7 @@ def open_for_run(workspace: Workspace, name: str) -> Generator[Event, None, Data
 
 
 def open_images(
-    workspace: Workspace, name: str, size: int
+    workspace: Workspace, name: str, size: int, interpolation: str = "bicubic"
 ) -> Generator[Event, None, tuple[Dataset, Store]]:
     """A dataset and its store, for a run.
 
@@ -61,13 +61,14 @@ def open_images(
         workspace: with the datasets.
         name: of the dataset.
         size: side of the images in pixels.
+        interpolation: filter that resizes them, see `ImageForm`.
 
     Raises:
         NotFound, DataError: as `load_dataset` does.
     """
     dataset = yield from open_for_run(workspace, name)
     store = yield from in_background(
-        lambda report: open_store(workspace, dataset, size, progress=report),
+        lambda report: open_store(workspace, dataset, size, interpolation, progress=report),
         f"Decoding {name} at {size} pixels",
     )
     return dataset, store

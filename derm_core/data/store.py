@@ -1,4 +1,4 @@
-"""The uint8 store: a dataset's images at one size as a memory-mapped array, rows as in the manifest.
+"""The uint8 store: a dataset's images in one form as a memory-mapped array, rows as in the manifest.
 
 Derived and rebuildable. Its fingerprint ties it to the manifest, the size and the preprocessing.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.shared import ImageForm
 from ..errors import DataError
 from ..files import private_file, private_folder, read_json, storage_errors, write_json
 from ..locks import hold
@@ -38,14 +39,15 @@ class Store:
         return len(self.images)
 
 
-def store_fingerprint(dataset: Dataset, size: int) -> str:
+def store_fingerprint(dataset: Dataset, size: int, interpolation: str = "bicubic") -> str:
     """The fingerprint that a store of `dataset` at `size` must have to be used."""
-    key = f"{dataset.fingerprint} {int(size)} {PREPROCESSING_VERSION}"
+    key = f"{dataset.fingerprint} {ImageForm(size, interpolation)} {PREPROCESSING_VERSION}"
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _current(dataset: Dataset, size: int) -> Store | None:
-    folder, fingerprint = dataset.paths.store(size), store_fingerprint(dataset, size)
+def _current(dataset: Dataset, size: int, interpolation: str) -> Store | None:
+    folder = dataset.paths.store(size, interpolation)
+    fingerprint = store_fingerprint(dataset, size, interpolation)
     try:
         if read_json(folder / CARD)["fingerprint"] != fingerprint:
             return None
@@ -60,6 +62,7 @@ def open_store(
     workspace: Workspace,
     dataset: Dataset,
     size: int,
+    interpolation: str = "bicubic",
     *,
     processes: int | None = None,
     progress: Progress | None = None,
@@ -72,36 +75,38 @@ def open_store(
         workspace: with the dataset.
         dataset: the images.
         size: side of the square images in pixels, 8 to 2048.
+        interpolation: filter that resizes them, see `ImageForm`.
         processes: by default one per core.
         progress: called with (done, total) images.
 
     Raises:
         DataError: an image was moved or changed since the import.
     """
-    if store := _current(dataset, size):
+    if store := _current(dataset, size, interpolation):
         return store
     if not 8 <= size <= 2048:
         raise DataError(f"A store of {size} px cannot be built; allowed are 8 to 2048 pixels.")
-    stores = dataset.paths.stores
+    stores, form = dataset.paths.stores, ImageForm(size, interpolation)
     with storage_errors(stores):
         private_folder(stores)
-    with hold(stores / f"{size}.lock", patience=math.inf):
-        if store := _current(dataset, size):
+    with hold(stores / f"{form}.lock", patience=math.inf):
+        if store := _current(dataset, size, interpolation):
             return store
         paths = dataset.frame["path"].tolist()
-        key = store_fingerprint(dataset, size) + source_key(paths, [size])
+        key = store_fingerprint(dataset, size, interpolation) + source_key(paths, [size])
         decoded = decode_images(
-            stores / f"{size}-staging",
+            stores / f"{form}-staging",
             paths,
             [size],
             key=hashlib.sha256(key.encode()).hexdigest(),
             processes=processes,
             progress=progress,
+            interpolation=interpolation,
         )
         _check_unchanged(dataset, decoded)
-        write_store(dataset, size, decoded)
+        write_store(dataset, size, decoded, interpolation)
         decoded.discard()
-    store = _current(dataset, size)
+    store = _current(dataset, size, interpolation)
     if store is None:
         raise DataError(
             f"The store of dataset {dataset.name} at {size} px could not be written; check the disk."
@@ -121,16 +126,19 @@ def _check_unchanged(dataset: Dataset, decoded: DecodedImages) -> None:
             )
 
 
-def write_store(dataset: Dataset, size: int, decoded: DecodedImages) -> None:
+def write_store(
+    dataset: Dataset, size: int, decoded: DecodedImages, interpolation: str = "bicubic"
+) -> None:
     """Turn a decoded array into the dataset's store; rows of unreadable files are left out."""
-    folder = dataset.paths.store(size)
+    folder = dataset.paths.store(size, interpolation)
     shutil.rmtree(folder, ignore_errors=True)
     private_folder(folder)
     if decoded.readable.all():
         os.replace(decoded.arrays[size], folder / IMAGES)
     else:
         _copy_rows(decoded.arrays[size], folder / IMAGES, np.flatnonzero(decoded.readable))
-    card = {"fingerprint": store_fingerprint(dataset, size), "size": size, "images": len(dataset)}
+    fingerprint = store_fingerprint(dataset, size, interpolation)
+    card = {"fingerprint": fingerprint, "size": size, "images": len(dataset)}
     write_json(folder / CARD, {**card, "preprocessing": PREPROCESSING_VERSION})
 
 

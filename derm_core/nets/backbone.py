@@ -19,6 +19,7 @@ from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from ..config import BackboneConfig
+from ..config.shared import ImageForm
 from ..errors import ConfigError, WeightsUnavailable
 from ..files import sha256_file
 from .weights import find_weights
@@ -28,19 +29,22 @@ ANY_SIZE: dict[str, dict[str, Any]] = {
     "vision_transformer": {"dynamic_img_size": True},
     "deit": {"dynamic_img_size": True},
     "swin_transformer": {"strict_img_size": False},
+    "eva": {"dynamic_img_size": True},
 }
 
 
 class FeatureNetwork(nn.Module):
     """What an extractor computes features with: a backbone, or what stands in its place.
 
-    width: how many features an image has. model_args: timm arguments beside the default.
+    width: how many features an image has. model_args: timm arguments beside the default. tokens:
+    which tokens are pooled where that was chosen, one of `arms.POOLINGS`.
     """
 
     architecture: str
     stage: int
     width: int
     model_args: dict[str, Any]
+    tokens: str = ""
 
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Features (B, width), float32, of images (B, 3, H, W)."""
@@ -230,6 +234,7 @@ class Extractor:
 
     identity: SHA-256 over architecture, stage, normalisation and all tensors: the key of caches.
     input_size: side of the images that it reads, in pixels; None: that of the study.
+    interpolation: filter that resizes them, see `ImageForm`.
     """
 
     name: str
@@ -239,6 +244,12 @@ class Extractor:
     identity: str
     info: dict[str, Any]
     input_size: int | None = None
+    interpolation: str = "bicubic"
+
+    @property
+    def form(self) -> ImageForm | None:
+        """How its images are decoded; None: as the study's."""
+        return ImageForm(self.input_size, self.interpolation) if self.input_size else None
 
     def normalise(self, images_bhwc: Tensor) -> Tensor:
         """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""
@@ -280,6 +291,7 @@ def make_extractor(
                 list(mean),
                 list(std),
                 type(backbone).__name__,
+                *([backbone.tokens] if backbone.tokens else []),
             ],
             sort_keys=True,
         ).encode()

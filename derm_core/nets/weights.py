@@ -69,7 +69,7 @@ def imagenet_status(config: BackboneConfig) -> dict[str, Any]:
     except OSError as error:
         reason = str(error)
     where = f"{config.architecture} to stage {config.stage}: {reason}, nor in the local Hugging Face cache"
-    if _offline():
+    if is_offline():
         return {"available": False, "source": "none", "detail": f"{where}; HF_HUB_OFFLINE is set."}
     return {
         "available": False,
@@ -86,12 +86,12 @@ def find_weights(config: BackboneConfig) -> WeightFile:
     hub_reason = ""
     repository = _default_repository(config)
     for cached in cached_repositories(config, default=repository):
-        if path := _cached_file(cached):
+        if path := cached_file(cached):
             return _described(config, path, "cache", cached)
     if repository is None:
         hub_reason = "timm knows no weights of this name on the hub"
     else:
-        path, hub_reason = _fetch(repository)
+        path, hub_reason = fetch(repository)
         if path:
             return _described(config, path, "hub", repository)
     raise WeightsUnavailable(
@@ -124,8 +124,8 @@ def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
             return WeightFile(
                 path=path,
                 source="folder",
-                mean=_three(card["mean"]),
-                std=_three(card["std"]),
+                mean=three_numbers(card["mean"]),
+                std=three_numbers(card["std"]),
                 input_size=tuple(int(v) for v in card.get("input_size", (3, 224, 224))),
                 license=str(card.get("license", "not stated")),
                 pretrained_on=str(card.get("pretrained_on", "ImageNet-1k (ILSVRC 2012)")),
@@ -137,7 +137,8 @@ def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
     return None, reason
 
 
-def _three(values: Iterable[Any]) -> tuple[float, ...]:
+def three_numbers(values: Iterable[Any]) -> tuple[float, ...]:
+    """Mean or standard deviation of three colours. Raises ValueError for another number of them."""
     numbers = tuple(float(v) for v in values)
     if len(numbers) != 3:
         raise ValueError(f"three numbers expected, got {len(numbers)}")
@@ -166,12 +167,13 @@ def cached_repositories(config: BackboneConfig, default: str | None = None) -> l
         folder.name.removeprefix("models--").replace("--", "/", 1)
         for folder in hub_cache().glob(f"models--timm--{config.architecture}{tag}")
     ]
-    names = [name for name in sorted(names) if _cached_file(name) and not name.endswith("_ft_in1k")]
+    names = [name for name in sorted(names) if cached_file(name) and not name.endswith("_ft_in1k")]
     return sorted(names, key=lambda name: name != default)
 
 
-def _cached_file(repository: str) -> Path | None:
-    path = try_to_load_from_cache(repository, FILE_NAME, cache_dir=hub_cache())
+def cached_file(repository: str, file: str = FILE_NAME) -> Path | None:
+    """A file of a repository in the local Hugging Face cache; None where it is not there."""
+    path = try_to_load_from_cache(repository, file, cache_dir=hub_cache())
     return Path(path) if isinstance(path, str) else None
 
 
@@ -195,8 +197,8 @@ def _described(config: BackboneConfig, path: Path, source: str, repository: str)
     return WeightFile(
         path=path,
         source=source,
-        mean=_three(cfg.mean),
-        std=_three(cfg.std),
+        mean=three_numbers(cfg.mean),
+        std=three_numbers(cfg.std),
         input_size=tuple(cfg.input_size),
         note=f"{HUB}/{repository}",
         license=cfg.license or f"see {HUB}/{repository}",
@@ -204,33 +206,36 @@ def _described(config: BackboneConfig, path: Path, source: str, repository: str)
     )
 
 
-def _offline() -> bool:
+def is_offline() -> bool:
+    """Whether the environment forbids to ask the hub."""
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in ("1", "ON", "YES", "TRUE")
 
 
-def _fetch(repository: str) -> tuple[Path | None, str]:
-    """Download model.safetensors into the local cache; its path, or None and why.
+def fetch(repository: str, file: str = FILE_NAME) -> tuple[Path | None, str]:
+    """Download a file of a repository into the local cache; its path, or None and why.
 
     The file's metadata is asked for first, with a short timeout and once: a download retries for
     minutes where the hub is out of reach.
     """
-    if _offline():
+    if is_offline():
         return None, "HF_HUB_OFFLINE is set"
     endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     try:
-        url = hf_hub_url(repository, FILE_NAME, endpoint=endpoint)
+        url = hf_hub_url(repository, file, endpoint=endpoint)
         get_hf_file_metadata(url, timeout=CONNECT_SECONDS, endpoint=endpoint)
         path = hf_hub_download(
             repository,
-            FILE_NAME,
+            file,
             endpoint=endpoint,
             cache_dir=hub_cache(),
             etag_timeout=CONNECT_SECONDS,
         )
     except HfHubHTTPError as error:
-        status = error.response.status_code
-        return None, f"the hub {endpoint} answers {status} for {repository}/{FILE_NAME}"
+        status, advice = error.response.status_code, ""
+        if status in (401, 403):
+            advice = f" (accept its terms at {HUB}/{repository}, then log in with `hf auth login`)"
+        return None, f"the hub {endpoint} answers {status} for {repository}/{file}{advice}"
     except Exception as error:  # of the many kinds each means: not to be had now
         detail = next(iter(str(error).splitlines()), "no message")
         return None, f"the hub {endpoint} does not answer ({type(error).__name__}: {detail})"

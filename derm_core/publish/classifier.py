@@ -16,6 +16,7 @@ from ..bundles.conformal import split_validation
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..bundles.predictor import Predictor, softmax
 from ..config import BackboneConfig
+from ..config.shared import ImageForm
 from ..data.manifest import load_dataset
 from ..data.store import open_store
 from ..errors import BundleError, RunError
@@ -113,7 +114,8 @@ def _study_data(workspace: Workspace, source: StudyArm) -> StudyData:
             f"The dataset {source.config.dataset} is not the one this study used: its split is another. "
             "Put the old images back, or repeat the study."
         )
-    return dataclasses.replace(data, store=data.store_at(source.extractor.get("input_size")))
+    size = source.extractor.get("input_size")
+    return dataclasses.replace(data, store=data.store_at(ImageForm(size) if size else None))
 
 
 def _classifier(workspace: Workspace, source: StudyArm) -> Classifier:

@@ -6,16 +6,27 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..arms import ARM_STYLES, arm_kind, arm_label, arm_parts, arm_recipe, arm_size, in_order
+from ..arms import (
+    ARM_STYLES,
+    arm_kind,
+    arm_label,
+    arm_parts,
+    arm_recipe,
+    arm_size,
+    in_order,
+    own_architecture,
+)
 from ..bundles.bundle import Bundle, ExtractorBundle, load_bundle, load_extractor
 from ..bundles.card import pretrained_label
 from ..bundles.model_library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
 from ..config.labels import recorded_label, study_labels
+from ..config.shared import ImageForm
 from ..errors import ConfigError, RunError, WeightsUnavailable
 from ..nets.backbone import Backbone, Extractor, build_backbone, load_imagenet, make_extractor
 from ..nets.colour import ColourHistogram
 from ..nets.multi_stage import MultiStage
+from ..nets.pretrained import load_pretrained
 from ..nets.side_by_side import SideBySide
 from ..nets.vae import VAE_MEAN, VAE_STD, encoder_of, load_encoder
 from ..records import to_json
@@ -39,12 +50,15 @@ class Arm:
             draws.
         label: what it is called; by default `arm_label`.
         chosen: of the arm of a role, the arms that were chosen for it, one a fold.
+        seen: whether the pretraining has seen the dataset's images: "yes", "no", "unknown", or empty
+            where that was not asked.
     """
 
     name: str
     variants: list[list[Extractor]]
     label: str = ""
     chosen: tuple[str, ...] = ()
+    seen: str = ""
     kind: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +85,11 @@ class Arm:
                         "identity": part.identity,
                         "info": part.info,
                         **({"input_size": part.input_size} if part.input_size else {}),
+                        **(
+                            {"interpolation": part.interpolation}
+                            if part.form and part.interpolation != "bicubic"
+                            else {}
+                        ),
                     }
                     for part in parts
                 ]
@@ -83,11 +102,13 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
     """The extractors of an arm that is not joined: one, or one per seed for "random" and "scratch", which start alike.
 
     Raises:
-        WeightsUnavailable: imagenet.
+        WeightsUnavailable: imagenet, timm:NAME, hf-hub:OWNER/NAME, file:FILE+ARCHITECTURE.
         RunError, NotFound: vae, run:ID.
         BundleError: bundle:NAME.
         ConfigError: where the backbone is not the one the config names.
     """
+    if own := own_architecture(arm):
+        return [_as_read(load_pretrained(arm, own), config)]
     if config.pooling == "multi" and arm not in ("colour", "scratch"):
         pooled = dataclasses.replace(config, pooling="pooled")
         return [_two_stages(extractor) for extractor in build_extractors(arm, pooled, workspace)]
@@ -116,8 +137,15 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
     if kind == "both":
         return [_both_extractor(config, workspace)]
     raise ConfigError(
-        f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, bundle:NAME or run:ID."
+        f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, timm:NAME, hf-hub:OWNER/NAME, "
+        "file:FILE.safetensors+ARCHITECTURE, bundle:NAME or run:ID."
     )
+
+
+def _as_read(extractor: Extractor, config: FeatureConfig) -> Extractor:
+    """The extractor, which names no form of its images where that is the study's."""
+    own = extractor.form == ImageForm(config.input_size)
+    return dataclasses.replace(extractor, input_size=None) if own else extractor
 
 
 def _two_stages(extractor: Extractor) -> Extractor:
@@ -232,12 +260,16 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
     """
     built: dict[str, list[Extractor]] = {}
     missing: WeightsUnavailable | None = None
+    notes: list[str] = []
     wanted = in_order(config.arms)
     for part in in_order(config.parts):
         try:
             built[part] = build_extractors(part, config, workspace)
         except WeightsUnavailable as error:
-            missing = error
+            if own_architecture(part):
+                notes.append(f"The arm {arm_label(part)} is left out. {error}")
+            else:
+                missing = error
     left_out = [arm for arm in wanted if not built.keys() >= set(arm_parts(arm))]
     stand_in = None
     if config.preset == "demo" and "imagenet" in left_out:
@@ -247,7 +279,9 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
         built[stand_in] = build_extractors(stand_in, config, workspace)
     vae = built["vae"][0].info.get("label") if "vae" in built else None
     labels = study_labels(wanted, config.input_size, vae, _extractor_labels(built))
-    notes = [_missing_note(missing, stand_in, [labels[arm] for arm in left_out])] if missing else []
+    if missing:
+        gone = [labels[arm] for arm in left_out if not own_architecture(arm)]
+        notes.insert(0, _missing_note(missing, stand_in, gone))
     arms = [
         Arm(arm, _side_by_side([built[part] for part in arm_parts(arm)]), labels[arm])
         for arm in wanted
@@ -262,12 +296,12 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
 
 
 def _extractor_labels(built: dict[str, list[Extractor]]) -> dict[str, str]:
-    """{arm: its name} of the arms bundle:NAME that are extractors."""
+    """{arm: its name} of the arms bundle:NAME that are extractors, and of those with a network of their own."""
     infos = {arm: extractors[0].info for arm, extractors in built.items()}
     return {
         arm: info["label"]
         for arm, info in infos.items()
-        if arm_kind(arm) == "bundle" and "extractor" in info
+        if (arm_kind(arm) == "bundle" and "extractor" in info) or own_architecture(arm)
     }
 
 

@@ -58,7 +58,7 @@ def claims(curves: Mapping[str, Curves], result: StudyResult) -> list[Claim]:
         curves: {arm: learning curves}.
         result: with corrected p values.
     """
-    pair = claims_pair(list(result.arms))
+    pair = claims_pair(result.counted)
     if pair is None:
         why = "Not asked: this study has no VAE beside another arm."
         names = {"rival": "ImageNet", "vae": "The VAE"}

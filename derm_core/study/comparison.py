@@ -178,7 +178,8 @@ def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
     labels = corrected.label_efficiency
     if labels and labels.rows:
         names = {row.arm: corrected.arms[row.arm].label for row in labels.rows}
-        crosses = crossing(labels.differences, choose_pair(list(names)), names)
+        pair = choose_pair([arm for arm in corrected.counted if arm in names])
+        crosses = crossing(labels.differences, pair, names)
         corrected = dataclasses.replace(
             corrected, label_efficiency=dataclasses.replace(labels, crossing=crosses)
         )
@@ -195,7 +196,7 @@ def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
 def evaluate_test(study: TrainedStudy) -> Evaluation:
     """All statistics of the test images."""
     data = study.data
-    pair = choose_pair(list(study.trained)) or PRIMARY
+    pair = choose_pair(study.counted) or PRIMARY
     return evaluate(
         data.labels_of("test"),
         data.groups_of("test"),

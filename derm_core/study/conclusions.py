@@ -41,7 +41,7 @@ def conclusions(result: StudyResult) -> list[Conclusion]:
 
     result: with corrected p values, see `families.with_corrections`.
     """
-    arms, shared, labels = list(result.arms), result.shared, result.label_efficiency
+    arms, shared, labels = result.counted, result.shared, result.label_efficiency
     claims = _claims(
         headline_pairs(arms),
         ACCURACY,

@@ -16,6 +16,7 @@ from ..errors import DermError
 from ..files import read_json
 from ..machine import Power, power
 from ..nets.backbone import Extractor
+from ..nets.corpora import corpora_in
 from .arms import Arm
 from .clinical_answers import ArmCost, Cost
 from .features import extraction_seconds
@@ -64,8 +65,8 @@ def _arm_cost(study: TrainedStudy, arm: Arm, used: dict[str, Power]) -> ArmCost:
     here, frozen = _device(study.device), study.frozen
     features = heads = None
     if frozen and arm.name in frozen.features:
-        read = {(part.identity, part.input_size): part for part in arm.parts}.values()
-        features = _sum(_extraction(study, part) for part in read)
+        read = {(part.identity, part.form): part for part in arm.parts}.values()
+        features = _sum(extraction_of(study, part) for part in read)
         # An arm that was chosen has the heads of another.
         widths = {id(matrix): matrix.shape[-1] for matrix in frozen.features.values()}
         own = frozen.features[arm.name].shape[-1]
@@ -101,11 +102,12 @@ def _summary(study: TrainedStudy, run: str) -> dict[str, Any]:
     return summary
 
 
-def _extraction(study: TrainedStudy, part: Extractor) -> float | None:
+def extraction_of(study: TrainedStudy, part: Extractor) -> float | None:
+    """Seconds in which an extractor's features of the study's images were computed; None where not recorded."""
     data = study.data
     rows = None if data.all_rows else data.rows
     return extraction_seconds(
-        part, data.store_at(part.input_size), study.workspace, data.dataset.name, rows
+        part, data.store_at(part.form), study.workspace, data.dataset.name, rows
     )
 
 
@@ -115,9 +117,8 @@ def _pretraining_images(study: TrainedStudy, part: Extractor) -> float | None:
     if "run" in info:
         summary = _summary(study, info["run"])
         return summary.get("pretrained_on") or (summary.get("images") or {}).get("train")
-    if "ImageNet" in str(info.get("pretrained_on")):
-        others = ("12k", "21k", "22k")
-        return None if any(name in info["pretrained_on"] for name in others) else IMAGENET_1K
+    if corpora := corpora_in(str(info.get("pretrained_on") or "")):
+        return IMAGENET_1K if [corpus.name for corpus in corpora] == ["ImageNet-1k"] else None
     return 0 if part.name in UNTRAINED else None
 
 

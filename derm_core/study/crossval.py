@@ -184,7 +184,8 @@ def _built(folds: list[Fold], arm: str) -> Arm:
     """An arm of the folds by name: its label is theirs, or that of the arm which all of them chose for it."""
     labels = {name: one.label for name, one in folds[0].result.arms.items()}
     chosen = _chosen(folds).get(arm, ())
-    return Arm(arm, [], role_label(arm, chosen, labels) if chosen else labels[arm], chosen)
+    label = role_label(arm, chosen, labels) if chosen else labels[arm]
+    return Arm(arm, [], label, chosen, seen=folds[0].result.arms[arm].seen or "")
 
 
 def _trained_arm(

@@ -77,9 +77,10 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             mapped = class_map(dataset.classes, data.classes, through=through, name=name)
             tested = external_images(dataset, mapped, known, data.classes)
             others = {}
-            for size in predictors.other_sizes:
-                _, at_size = yield from open_images(study.workspace, name, size)
-                others[size] = at_size.images
+            for form in predictors.other_forms:
+                opened = open_images(study.workspace, name, form.size, form.interpolation)
+                _, in_form = yield from opened
+                others[form] = in_form.images
             images, what = store.images, f"External test: {name}"
             probabilities = yield from predictors.over(
                 images, tested.rows, what=what, others=others

@@ -42,7 +42,7 @@ def with_corrections(result: StudyResult) -> StudyResult:
         _with_fewer(labels.differences if labels else ()),
         _with_fewer(of_labels.differences if of_labels else ()),
     ]
-    arms = list(result.arms)
+    arms = result.counted
     pairs = (_unordered(headline_pairs(arms)), _unordered(gap_pairs(arms)))
     named = [
         dataclasses.replace(row, correction=_family(row, *pairs)) for rows in tables for row in rows

@@ -25,6 +25,7 @@ from ..stats.intervals import seed_interval
 from ..stats.metrics import LOSSES
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
+from .arm_facts import facts_of_folds
 from .breakdown import NOTES, breakdown
 from .chosen_arms import describe
 from .comparison import Comparison, conclude, evaluate_test, save_predictions
@@ -114,7 +115,14 @@ def _result(study: TrainedStudy, joined: JoinedFolds) -> StudyResult:
     notes = dict.fromkeys(note for fold in folds for note in fold.result.notes)
     labels = {arm: one.label for arm, one in first.arms.items()}
     result = comparison.result(
-        arms={arm: comparison.arm(arm, regime=first.arms[arm].regime) for arm in joined.trained},
+        arms={
+            arm: comparison.arm(
+                arm,
+                regime=first.arms[arm].regime,
+                **facts_of_folds([fold.result.arms[arm] for fold in folds]),
+            )
+            for arm in joined.trained
+        },
         split=split,
         grid=_settings(folds),
         majority_rows=_majority_rows(folds),

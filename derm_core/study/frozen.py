@@ -171,7 +171,7 @@ def arm_features(
         what = f"Features: {arm.label}{number}"
         blocks = []
         for part in parts:
-            store = data.store_at(part.input_size)
+            store = data.store_at(part.form)
             steps = extract(
                 part, store, workspace, data.dataset.name, rows, device=device, what=what
             )

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from ..config.shared import ImageForm
 from ..errors import RunError
 from ..events import TICK, Event, progress
 from ..nets.backbone import Extractor
@@ -32,9 +33,9 @@ from .trained_arm import TrainedStudy
 
 T = TypeVar("T")
 Key = tuple[
-    str, int | None
-]  # identity of an extractor, and the input size where it is not the study's
-NONE: Mapping[int, np.ndarray] = MappingProxyType({})
+    str, ImageForm | None
+]  # identity of an extractor, and how its images are decoded where not as the study's
+NONE: Mapping[ImageForm, np.ndarray] = MappingProxyType({})
 CPU_BATCH, CUDA_BATCH = 64, 256  # fastest in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
 
@@ -58,7 +59,7 @@ class Predictors:
         arms = {name: one.arm for name, one in study.trained.items()}
         self._frozen = {name: arm for name, arm in arms.items() if name in features}
         self._extractors = {_key(part): part for arm in self._frozen.values() for part in arm.parts}
-        self.other_sizes = sorted({size for _, size in self._extractors if size})
+        self.other_forms = sorted({form for _, form in self._extractors if form})
         self._models = {
             name: self._load(arm) for name, arm in arms.items() if name not in self._frozen
         }
@@ -92,19 +93,19 @@ class Predictors:
         return models
 
     def __call__(
-        self, images_nssc: np.ndarray, others: Mapping[int, np.ndarray] = NONE
+        self, images_nssc: np.ndarray, others: Mapping[ImageForm, np.ndarray] = NONE
     ) -> dict[str, np.ndarray]:
         """Plain softmax {arm: (S, n, C)} float32 of uint8 images (n, S, S, 3), all at once.
 
-        others: {input size: the same images at it}, of each of `other_sizes`.
+        others: {how they are decoded: the same images}, of each of `other_forms`.
         """
         images = torch.from_numpy(np.array(images_nssc)).to(self.device)
-        at_size = {
-            size: torch.from_numpy(np.array(of)).to(self.device) for size, of in others.items()
+        at_form = {
+            form: torch.from_numpy(np.array(of)).to(self.device) for form, of in others.items()
         }
         with torch.inference_mode(), self.precision.autocast(self.device):
             pooled = {
-                key: part.features(at_size[key[1]] if key[1] else images).float().cpu().numpy()
+                key: part.features(at_form[key[1]] if key[1] else images).float().cpu().numpy()
                 for key, part in self._extractors.items()
             }
             p_snc = {
@@ -128,12 +129,12 @@ class Predictors:
         rows: np.ndarray,
         *,
         what: str,
-        others: Mapping[int, np.ndarray] = NONE,
+        others: Mapping[ImageForm, np.ndarray] = NONE,
     ) -> Generator[Event, None, dict[str, np.ndarray]]:
         """`self` batch by batch over rows of uint8 arrays, with progress, and a TICK where it may be stopped."""
 
         def predict(here: np.ndarray) -> dict[str, np.ndarray]:
-            return self(images[here], {size: of[here] for size, of in others.items()})
+            return self(images[here], {form: of[here] for form, of in others.items()})
 
         parts = yield from in_batches(predict, rows, np.arange(len(rows)), self.batch, what)
         return {name: np.concatenate([part[name] for part in parts], 1) for name in self.arms}
@@ -145,7 +146,7 @@ class Predictors:
 
 
 def _key(part: Extractor) -> Key:
-    return part.identity, part.input_size
+    return part.identity, part.form
 
 
 def in_batches(

@@ -7,7 +7,9 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
+from ..arms import GIVEN, own_architecture
 from ..config import StudyConfig
+from ..data.dataset_facts import describe_enlarged, short_sides
 from ..data.official_split import describe_official, describe_unused
 from ..data.on_demand import open_for_run
 from ..data.triage import describe_map
@@ -19,6 +21,7 @@ from ..stats.metrics import log_prior
 from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
+from .arm_facts import FACTS
 from .arms import Arm, resolve_arms
 from .chosen_arms import describe
 from .clinical import target_class
@@ -32,7 +35,8 @@ from .protocol_record import fix_protocol
 from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
 from .scratch import fitting_arms, with_scratch
-from .study_data import StudyData, prepare, record_task
+from .seen import seen_by
+from .study_data import StudyData, prepare, record_task, with_stores
 from .study_result import Grid, study_json
 from .trained_arm import TrainedStudy
 from .weight_sources import check_sources
@@ -80,6 +84,8 @@ def _one_split(
         record_task(run, data)
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
         arms, notes = _arms(config, workspace, data)
+        forms = [part.form for arm in arms for part in arm.parts]
+        data = yield from with_stores(data, workspace, forms)
     if protocol:
         yield log(f"Protocol {protocol.sha256[:12]} is fixed before this run tests an image.")
     for note in notes:
@@ -128,13 +134,35 @@ def _arms(
         notes.append(unused)
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
-    return arms, notes + missing + check_sources(config, workspace, data, arms)
+    notes += missing + check_sources(config, workspace, data, arms) + _enlarged(data, arms)
+    return [_with_seen(arm, data, workspace) for arm in arms], notes
+
+
+def _enlarged(data: StudyData, arms: list[Arm]) -> list[str]:
+    """A sentence for every arm with its own network that reads more pixels than images have."""
+    sides = short_sides(data.dataset.frame.iloc[data.rows])
+    sentences = []
+    for arm in arms:
+        size = arm.parts[0].input_size
+        if own_architecture(arm.name) and size and (sides < size).any():
+            share = float((sides < size).mean())
+            sentences.append(f"{arm.label}: {describe_enlarged(share, size)}")
+    return sentences
+
+
+def _with_seen(arm: Arm, data: StudyData, workspace: Workspace) -> Arm:
+    """The arm with what its pretraining has seen; one from elsewhere that saw these images has that in its name."""
+    answer = seen_by(arm, data, workspace)
+    marked = answer == "yes" and arm.kind in GIVEN
+    label = f"{arm.label} (saw these images)" if marked else arm.label
+    return dataclasses.replace(arm, label=label, seen=answer)
 
 
 def summary(study: Mapping[str, Any]) -> dict[str, Any]:
     """What a run's row and `compare --json` hand on of a study.json."""
     arms = {
         arm: {key: entry[key] for key in ("label", "test", "gaps", "curves")}
+        | {key: entry[key] for key in FACTS if key in entry}
         for arm, entry in study["arms"].items()
     }
     whole = {key: study[key] for key in ("paper_table", "verdict", "grid")}

@@ -29,7 +29,7 @@ from ..stats.paired import Pair
 from ..workspace import RunFiles
 from .chosen_arms import candidates
 from .families import GAP_MOMENTS, METRIC
-from .roles import choose_pair, gap_pairs, headline_pairs, is_primary
+from .roles import choose_pair, gap_pairs, headline_pairs, is_primary, own_networks
 from .study_result import StudyResult
 from .summaries import FixedProtocol
 
@@ -56,6 +56,10 @@ GRID_RULE = (
 CHOSEN_RULE = (
     "in each fold the arm of these with the lowest validation loss at its own setting; where all folds "
     "choose one arm, it is that arm"
+)
+SEEN_RULE = (
+    "an arm from elsewhere whose pretraining saw images of the dataset that may be tested stands in every table, "
+    "marked, and takes no part in the verdict or its families of tests, unless count_seen is set"
 )
 HEADLINE = (
     "The primary difference and its 95 % interval decide the headline, each arm tuned; a conclusion "
@@ -104,6 +108,8 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         "label_fractions": sorted({*rest.pop("label_fractions"), 1.0}),
         "settings": rest,
     }
+    if own_networks(arms):
+        content["seen"] = SEEN_RULE
     plain: dict[str, Any] = to_json(content)
     return plain
 

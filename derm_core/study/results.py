@@ -20,6 +20,7 @@ from ..stats.gaps import (
 )
 from ..stats.intervals import seed_interval
 from ..stats.paired import Estimate
+from .arm_facts import arm_facts
 from .comparison import Comparison, evaluate_test, prediction_table, save_predictions
 from .paper import majority_row
 from .roles import chosen_pairs
@@ -46,6 +47,7 @@ def build_result(study: TrainedStudy, grid: Grid, notes: list[str]) -> StudyResu
             arm,
             regime="finetune" if arm == "scratch" else study.config.regime,
             extractor=one.arm.extractor,
+            **arm_facts(study, one.arm),
         )
         for arm, one in study.trained.items()
     }

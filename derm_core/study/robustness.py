@@ -12,6 +12,7 @@ from contextlib import closing
 
 import numpy as np
 
+from ..config.shared import ImageForm
 from ..data.corruptions import SEVERITIES, corrupt
 from ..events import TICK, Event, log, progress
 from ..stats.intervals import MARGINS, Difference
@@ -65,8 +66,8 @@ def _decide_all(
                     which = slice(begin, begin + predictors.batch)
                     images = _images(study, which, name, severity)
                     others = {
-                        size: _images(study, which, name, severity, size)
-                        for size in predictors.other_sizes
+                        form: _images(study, which, name, severity, form)
+                        for form in predictors.other_forms
                     }
                     batch = predictors(images, others)
                     parts.append({arm: decide(p, study.log_prior) for arm, p in batch.items()})
@@ -81,10 +82,10 @@ def _decide_all(
 
 
 def _images(
-    study: TrainedStudy, which: slice, family: str, severity: int, size: int | None = None
+    study: TrainedStudy, which: slice, family: str, severity: int, form: ImageForm | None = None
 ) -> np.ndarray:
     data, positions = study.data, study.data.members("test")[which]
-    images = np.array(data.store_at(size).images[data.rows[positions]])
+    images = np.array(data.store_at(form).images[data.rows[positions]])
     return (
         images if family == CLEAN else corrupt(images, family, severity, data.image_ids[positions])
     )

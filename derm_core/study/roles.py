@@ -7,12 +7,33 @@ another size, are as wide as `both` and show what width alone brings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
+from ..arms import GIVEN, arm_kind, arm_parts, own_architecture
 from ..stats.paired import Pair, arm_pairs
 
 VAE, PLAIN, BOTH, RANDOM, IMAGENET = "vae", "recipe:paper", "both", "random", "imagenet"
 BEST_IMAGENET = "imagenet@best"
+
+
+def counted(seen: Mapping[str, str | None], count_seen: bool = False) -> list[str]:
+    """The arms that take part in the verdict: not those from elsewhere whose pretraining saw the dataset's images.
+
+    Args:
+        seen: {arm: "yes", "no", "unknown" or None}.
+        count_seen: whether these take part as well.
+    """
+    return [
+        arm
+        for arm, answer in seen.items()
+        if count_seen or answer != "yes" or arm_kind(arm) not in GIVEN
+    ]
+
+
+def own_networks(arms: Sequence[str]) -> list[str]:
+    """The arms with a network of their own: timm:NAME, hf-hub:OWNER/NAME, file:FILE+ARCHITECTURE."""
+    return [arm for arm in arms if own_architecture(arm)]
 
 
 def opponent(arms: Sequence[str]) -> str | None:
@@ -30,9 +51,9 @@ def choose_pair(arms: Sequence[str]) -> Pair | None:
     rival = opponent(arms)
     named = [arm for arm in (VAE, rival) if arm in arms]
     others = [
-        arm for arm in arms if arm.startswith(("bundle:", "run:", "recipe:")) and "+" not in arm
+        arm for arm in arms if arm_kind(arm) in (*GIVEN, "recipe") and len(arm_parts(arm)) == 1
     ]
-    joined = [arm for arm in arms if "+" in arm]
+    joined = [arm for arm in arms if len(arm_parts(arm)) > 1 and arm != BOTH]
     controls = [arm for arm in (RANDOM, BOTH, *joined, "colour", "scratch") if arm in arms]
     if rival and named == [rival] and others:
         return others[0], rival
@@ -56,7 +77,9 @@ def width_controls(arms: Sequence[str]) -> list[str]:
     return [
         arm
         for arm in arms
-        if "+" in arm and all(part.partition("@")[0] in controls for part in arm.split("+"))
+        if len(arm_parts(arm)) > 1
+        and arm != BOTH
+        and all(part.partition("@")[0] in controls for part in arm_parts(arm))
     ]
 
 
@@ -65,7 +88,7 @@ def headline_pairs(arms: Sequence[str]) -> list[Pair]:
 
     The plain VAE and the study's VAE against the opponent, ImageNet at the same input size and
     random weights; both side by side against the opponent, ImageNet at the same size and the
-    controls of width.
+    controls of width. Arms with a network of their own against each other and all of these.
     """
     primary = choose_pair(arms)
     if primary is None:
@@ -75,6 +98,10 @@ def headline_pairs(arms: Sequence[str]) -> list[Pair]:
     for arm in (PLAIN, VAE):
         pairs += [(arm, rival) for rival in (*rivals, RANDOM)]
     pairs += [(BOTH, rival) for rival in (*rivals, *width_controls(arms))]
+    own, compared = own_networks(arms), {frozenset(pair) for pair in pairs}
+    of_own = [*combinations(own, 2)]
+    of_own += [(arm, rival) for arm in own for rival in (PLAIN, VAE, *rivals, RANDOM)]
+    pairs += [pair for pair in of_own if frozenset(pair) not in compared]
     return [(a, b) for a, b in dict.fromkeys(pairs) if a in arms and b in arms]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.shared import ImageForm
 from ..data.store import Store
 from ..data.synth.photo import draw_ink
 from ..events import TICK, Event, log, progress
@@ -151,14 +152,14 @@ def _inked_features(
     data, features, paths = study.data, {}, []
     names = data.dataset.frame["image_id"].tolist()
     try:
-        inked = {}
-        for store in (data.store, *data.other_stores.values()):
-            paths.append(study.run.checkpoints / f"inked-{store.size}.npy")
+        inked: dict[ImageForm | None, Store] = {}
+        for form, store in ({None: data.store} | dict(data.other_stores)).items():
+            paths.append(study.run.checkpoints / f"inked-{form or store.size}.npy")
             images = yield from paint_ink(store.images, data.rows, names, paths[-1])
             fingerprint = hashlib.sha256(f"{store.fingerprint} ink 1".encode()).hexdigest()
-            inked[store.size] = Store(store.size, images, fingerprint)
-        own = inked.pop(data.store.size)
-        data = dataclasses.replace(data, store=own, other_stores=inked)
+            inked[form] = Store(store.size, images, fingerprint)
+        others = {form: store for form, store in inked.items() if form}
+        data = dataclasses.replace(data, store=inked[None], other_stores=others)
         for arm in frozen.features:
             features[arm] = yield from arm_features(
                 study.trained[arm].arm, study.workspace, data, study.device

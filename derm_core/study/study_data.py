@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from ..config.shared import ImageForm
 from ..data.manifest import Dataset
 from ..data.official_split import OfficialSplit
 from ..data.on_demand import open_images
@@ -33,7 +34,7 @@ class StudyData:
         split: (n,) index into SPLITS.
         fingerprint: names the split.
         official: what has to be known of the official split, where it is used.
-        other_stores: {input size: the pixels} of arms that read another size.
+        other_stores: {how they are decoded: the pixels} of arms that read another size.
     """
 
     dataset: Dataset
@@ -44,11 +45,11 @@ class StudyData:
     split: np.ndarray
     fingerprint: str
     official: OfficialSplit | None = None
-    other_stores: Mapping[int, Any] = field(default_factory=dict)
+    other_stores: Mapping[ImageForm, Any] = field(default_factory=dict)
 
-    def store_at(self, input_size: int | None) -> Any:
-        """The pixels at an input size; None: that of the study."""
-        return self.other_stores[input_size] if input_size else self.store
+    def store_at(self, form: ImageForm | None) -> Any:
+        """The pixels as an extractor reads them; None: as the study's."""
+        return self.other_stores[form] if form else self.store
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -105,7 +106,8 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     other_stores = {}
     for size in getattr(config, "other_sizes", ()):
-        _, other_stores[size] = yield from open_images(workspace, config.dataset, size)
+        _, store_at_size = yield from open_images(workspace, config.dataset, size)
+        other_stores[ImageForm(size)] = store_at_size
     used = used_images(dataset, SplitRule.of(config))
     rows, split = used.rows, used.split
     groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
@@ -117,6 +119,17 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     )
     _check(data)
     return data
+
+
+def with_stores(
+    data: StudyData, workspace: Workspace, forms: Iterable[ImageForm | None]
+) -> Generator[Event, None, StudyData]:
+    """The data with the pixels in each of these forms, decoded first where they are missing."""
+    stores = dict(data.other_stores)
+    for form in sorted({form for form in forms if form and form not in stores}):
+        opened = open_images(workspace, data.dataset.name, form.size, form.interpolation)
+        _, stores[form] = yield from opened
+    return replace(data, other_stores=stores)
 
 
 def record_task(run: RunFiles, data: StudyData) -> None:

@@ -25,6 +25,7 @@ from ..stats.sensitivity import Sensitivity
 from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
 from .clinical_answers import Cost, LinearHead
 from .looks import Looks
+from .roles import counted
 from .summaries import DatasetSummary, FixedProtocol, SplitSummary
 
 
@@ -47,6 +48,13 @@ class ArmResult:
         card: of a published model, parts of its card.
         chosen: where validation chose the arm among others, such as ImageNet at its best input size, the
             arms that it chose, one a fold.
+        architecture, input_size, parameters: of its network; of several side by side, the names, the
+            largest side in pixels and the sum.
+        images_per_second: of the extraction of its features on this machine; None where that was not
+            timed.
+        pretrained_on: images of the pretraining, as a phrase.
+        seen: whether the pretraining has seen images of the dataset that may be tested: "yes", "no" or
+            "unknown".
     """
 
     label: str
@@ -64,6 +72,12 @@ class ArmResult:
     extractor: dict[str, Any] | None = optional()
     card: dict[str, Any] | None = optional()
     chosen: tuple[str, ...] = optional(())
+    architecture: str | None = optional()
+    input_size: int | None = optional()
+    parameters: int | None = optional()
+    images_per_second: float | None = optional()
+    pretrained_on: str | None = optional()
+    seen: str | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +301,12 @@ class StudyResult:
     leak: dict[str, int] = field(default_factory=dict)
     cost: Cost | None = optional()
     seconds: float | None = optional()
+
+    @property
+    def counted(self) -> list[str]:
+        """The arms that take part in the verdict, see `roles.counted`."""
+        seen = {arm: one.seen for arm, one in self.arms.items()}
+        return counted(seen, bool(self.config.get("count_seen")))
 
     @property
     def at_shared_setting(self) -> bool:

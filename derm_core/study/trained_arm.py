@@ -20,6 +20,7 @@ from ..stats.gaps import Curves
 from ..stats.paired import Scorer
 from ..workspace import RunFiles, Workspace
 from .arms import Arm
+from .roles import counted
 from .study_data import StudyData
 
 
@@ -111,6 +112,13 @@ class TrainedStudy:
     def curves(self) -> dict[str, Curves]:
         """{arm: its learning curves}."""
         return {arm: one.curves for arm, one in self.trained.items()}
+
+    @property
+    def counted(self) -> list[str]:
+        """The arms that take part in the verdict, see `roles.counted`."""
+        return counted(
+            {name: one.arm.seen for name, one in self.trained.items()}, self.config.count_seen
+        )
 
     def probabilities(self, split: str) -> dict[str, np.ndarray]:
         """{arm: plain softmax (S, n, C) of the images of a split}."""

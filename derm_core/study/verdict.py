@@ -14,6 +14,7 @@ from ..formatting import NBSP, THIN, count, listed, number, percent
 from ..stats.intervals import Difference
 from ..stats.paired import Pair
 from .conclusions import ACCURACY, CLAIMED, GAPS, about_gap, conclusions, row_of
+from .extractor_words import best_extractor, what_differs
 from .families import METRIC
 from .roles import (
     BEST_IMAGENET,
@@ -23,6 +24,7 @@ from .roles import (
     RANDOM,
     VAE,
     choose_pair,
+    is_primary,
     opponent,
     width_controls,
 )
@@ -31,6 +33,7 @@ from .verdict_details import details
 
 PLAIN_LABEL, RANDOM_NAME = "VAE (plain)", "random weights"
 MASKED = "recipe:masked"
+OWN_WORDS = (*"no |of |whether |which |the |on |at |side |overfitting".split("|"), RANDOM_NAME)
 DEMONSTRATION = "Demonstration, not evidence: "
 DISAGREE = "the two ways of tuning the classifier disagree"  # one of them may just show nothing
 
@@ -48,7 +51,7 @@ def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "")
 
 def verdict(result: StudyResult) -> Verdict:
     """The verdict of a comparison, whose differences have their correction (`families`)."""
-    pair = choose_pair(list(result.arms))
+    pair = choose_pair(result.counted)
     if pair is None:
         return _one_arm(result)
     words = _Words(result, pair, conclusions(result))
@@ -69,14 +72,13 @@ def verdict(result: StudyResult) -> Verdict:
 
 
 def _one_arm(result: StudyResult) -> Verdict:
-    arm, entry = next(iter(result.arms.items()))
-    accuracy = entry.test["balanced_accuracy"]
-    level = (
-        f"Balanced accuracy of {entry.label} on the test set: {percent(accuracy.mean)} "
-        f"(95{THIN}% interval {percent(accuracy.low)} to {percent(accuracy.high)})."
-    )
-    headline = f"One arm alone, {entry.label}: nothing is compared."
-    return Verdict(headline=headline, sentences=(level,), details=details(result, (arm, arm), []))
+    arm = next(iter(result.counted or result.arms))
+    accuracy = (entry := result.arms[arm]).test["balanced_accuracy"]
+    ends = f"95{THIN}% interval {percent(accuracy.low)} to {percent(accuracy.high)}"
+    text = f"Balanced accuracy of {entry.label} on the test set: {percent(accuracy.mean)} ({ends})."
+    others = " has not seen these images" * (len(result.arms) > 1)
+    headline = f"One arm alone{others}, {entry.label}: nothing is compared."
+    return Verdict(headline=headline, sentences=(text,), details=details(result, (arm, arm), []))
 
 
 def _ahead(claim: Conclusion | None, better: str) -> str | None:
@@ -109,7 +111,9 @@ class _Words:
         return percent(self.result.arms[arm].test["balanced_accuracy"].mean)
 
     def headline(self) -> str:
-        text = "; ".join(filter(None, [*self._accuracy_parts(), self._gap_part()]))
+        best = best_extractor(self.result, self.claims)
+        parts = [] if best and not is_primary(self.pair) else self._accuracy_parts()
+        text = "; ".join(filter(None, [*parts, best, self._gap_part()]))
         if self.demonstration:
             return f"{DEMONSTRATION}{text}."
         return f"{_capitalised(text)}."
@@ -174,12 +178,12 @@ class _Words:
         folds = self.result.split.folds
         split = count(folds, "fold") if folds else "one split"
         what = "made-up images" if data.name.startswith("synth") else "images"
-        return (
-            f"on {data.name} ({data.images:,} {what}{source}, read at {size} × {size} by "
-            f"{backbone['architecture']}; {split})"
-        )
+        read = what_differs(self.result) or f"read at {size} × {size} by {backbone['architecture']}"
+        return f"on {data.name} ({data.images:,} {what}{source}, {read}; {split})"
 
     def _lead(self) -> str:
+        if (best := best_extractor(self.result, self.claims)) and not is_primary(self.pair):
+            return f"{self._scope()}, {best}"
         lead = self.vaes[0]
         name = self.name(lead)
         if self.is_plain[lead]:
@@ -199,7 +203,7 @@ class _Words:
             text += "; no VAE was compared"
         elif lead == VAE and not self.is_plain[lead]:
             text += "; the plain VAE, which the paper trained, was not compared"
-        return text
+        return f"{text}; {best}" if best else text
 
     def _chosen(self, rival: str) -> str:
         """That validation chose the opponent's input size, where its name does not have it."""
@@ -309,8 +313,7 @@ class _Words:
 
 def _capitalised(text: str) -> str:
     """A sentence with a capital first letter; the name of an arm in front stays as it is."""
-    own = ("no ", "whether ", "which ", "the ", "on ", "at ", "side ", "overfitting", RANDOM_NAME)
-    return text[:1].upper() + text[1:] if text.startswith(own) else text
+    return text[:1].upper() + text[1:] if text.startswith(OWN_WORDS) else text
 
 
 def _phrase(outcomes: Sequence[tuple[Conclusion, str]]) -> str:

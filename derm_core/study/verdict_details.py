@@ -26,12 +26,13 @@ SEEDS_ALONE = (
 def details(result: StudyResult, pair: Pair, claims: Sequence[Conclusion]) -> tuple[str, ...]:
     """The sentences. pair: of the primary comparison, the same arm twice where it stands alone."""
     if pair[0] == pair[1]:
-        return tuple(filter(None, [edges(result)]))
+        return tuple(filter(None, [seen_arms(result), edges(result)]))
     return tuple(
         filter(
             None,
             [
                 _stand_in(result, pair),
+                seen_arms(result),
                 *_primary(result, pair),
                 _settings(result, claims),
                 edges(result),
@@ -54,6 +55,22 @@ def edges(result: StudyResult) -> str:
         f"The classifier's setting lies on the edge of the grid{where}, where a wider grid might serve better: "
         f"{listed(names)}."
     )
+
+
+def seen_arms(result: StudyResult) -> str:
+    """Which arms have seen the dataset's images, and of which that is not known; empty where all have not."""
+    left_out = [one.label for arm, one in result.arms.items() if arm not in result.counted]
+    parts = []
+    if left_out:
+        parts.append(
+            f"Left out of the verdict, because the pretraining saw images of {result.dataset.name} that may be "
+            f"tested here: {listed(left_out)}."
+        )
+    if unknown := [one.label for one in result.arms.values() if one.seen == "unknown"]:
+        parts.append(
+            f"Whether the pretraining saw images of {result.dataset.name} is not known: {listed(unknown)}."
+        )
+    return " ".join(parts)
 
 
 def _stand_in(result: StudyResult, pair: Pair) -> str:
@@ -116,7 +133,7 @@ def _settings(result: StudyResult, claims: Sequence[Conclusion]) -> str:
 def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
     """Both gaps of every pair that was compared in them, and what matched training accuracy can say."""
     sentences, matched, seeds_alone = [], False, False
-    for pair in gap_pairs(list(result.arms)):
+    for pair in gap_pairs(result.counted):
         a, b = (result.arms[arm].label for arm in pair)
         of_pair = {claim.about: claim for claim in claims if claim.arms == pair}
         levels = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from derm_core.data import decode_all
-from derm_core.data.decode import read_image
+from derm_core.data.decode import prepare, read_image
 from derm_core.data.decode_all import DecodedFile, decode_images, source_key
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.data.store import open_store
@@ -63,6 +65,19 @@ def test_an_open_store_is_not_built_again(workspace, dataset, monkeypatch):
     first = open_store(workspace, dataset, 16, processes=1)
     monkeypatch.setattr(decode_all, "read_chunk", None)
     assert open_store(workspace, dataset, 16).fingerprint == first.fingerprint
+
+
+def test_another_filter_has_a_store_of_its_own(workspace, dataset):
+    usual = open_store(workspace, dataset, 12)
+    for processes in (1, 2):
+        other = open_store(workspace, dataset, 12, "bilinear", processes=processes)
+        path = dataset.frame["path"][0]
+        with Image.open(path) as image:
+            expected = prepare(image.convert("RGB"), 12, "bilinear")
+        np.testing.assert_array_equal(other.images[0], expected)
+        assert other.fingerprint != usual.fingerprint and (other.images != usual.images).any()
+        shutil.rmtree(dataset.paths.store(12, "bilinear"))
+    np.testing.assert_array_equal(open_store(workspace, dataset, 12).images, usual.images)
 
 
 def test_a_store_of_an_older_manifest_is_rebuilt(workspace, dataset):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from derm_core.arms import arm_file, arm_label, in_order
+from derm_core.arms import arm_file, arm_kind, arm_label, arm_parts, in_order
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.config.labels import study_labels
 from derm_core.config.recipes import recipe
@@ -17,6 +17,7 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study.arms import build_extractors, resolve_arms
 from derm_core.study.frozen import arm_features
+from derm_core.study.scratch import fitting_arms
 from derm_core.study.study_data import prepare
 from tests.steps import finish
 
@@ -100,6 +101,56 @@ def test_arms_are_named_after_their_recipes_and_sizes():
     }
     same = study_labels(("vae", "recipe:paper"), 64, "VAE (plain)")
     assert len(set(same.values())) == 2
+
+
+def test_networks_of_their_own_are_written_in_one_way():
+    given = (
+        "timm:vit_tiny_patch16_224.x@96@both",
+        "hf-hub:owner/name@32",
+        "file:a.safetensors+resnet18",
+    )
+    assert [arm_kind(arm) for arm in given] == ["timm", "hf-hub", "file"]
+    assert [arm_label(arm) for arm in given] == [
+        "vit_tiny_patch16_224.x at 96 px, class token and mean of patches",
+        "owner/name at 32 px",
+        "resnet18 of a.safetensors",
+    ]
+    assert all(arm_parts(arm) == (arm,) for arm in given)
+    assert [arm_file(arm) for arm in given][1:] == [
+        "hf-hub_owner~name@32",
+        "file_a.safetensors+resnet18",
+    ]
+    mixed = ["random", *given, "vae", "bundle:net"]
+    assert in_order(mixed) == [
+        "vae",
+        *given,
+        "bundle:net",
+        "random",
+    ]  # in the order in which they are given
+    assert StudyConfig(dataset="tiny", arms=given).arms == given
+    refused = (
+        "timm:../x",
+        "timm:a/b",
+        "hf-hub:a",
+        "hf-hub:a/b/c",
+        "file:a.pt+resnet18",
+        "timm:x@8",
+    )
+    for arm in (
+        *refused,
+        "file:../a.safetensors+resnet18",
+        "timm:a+random",
+        "timm:x@96@96",
+        "timm:x@cls",
+    ):
+        with pytest.raises(ConfigError, match="arms"):
+            StudyConfig(dataset="tiny", arms=("vae", arm))
+
+
+def test_fine_tuning_leaves_networks_of_their_own_out():
+    config = StudyConfig(dataset="tiny", arms=("random", "timm:resnet18"), regime="finetune")
+    left, notes = fitting_arms(config)
+    assert left.arms == ("random",) and "frozen features alone" in notes[0]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from derm_core.config.shared import ImageForm
 from derm_core.errors import RunError
 from derm_core.nets.backbone import build_backbone, make_extractor
 from derm_core.study.arms import Arm
@@ -66,9 +67,9 @@ def test_an_arm_that_reads_another_size_gets_its_own_images(workspace, monkeypat
     monkeypatch.setattr("derm_core.study.arms.load_imagenet", lambda config: (network, info))
     study = trained_study(workspace, "sizes", arms=("imagenet", "imagenet@48"))
     rows = study.data.rows[study.data.members("test")]
-    stores = {size: store.images for size, store in study.data.other_stores.items()}
+    stores = {form: store.images for form, store in study.data.other_stores.items()}
     with closing(Predictors(study)) as predictors:
-        assert predictors.other_sizes == [48]
+        assert predictors.other_forms == [ImageForm(48)]
         over = predictors.over(study.data.store.images, rows, what="Testing", others=stores)
         _, results = finish(over)
     for arm, probabilities in results.items():

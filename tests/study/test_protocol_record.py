@@ -13,6 +13,7 @@ from derm_core.files import read_json, write_json
 from derm_core.jobs.dependencies import fold_studies
 from derm_core.records import from_json, to_json
 from derm_core.study import protocol_record
+from derm_core.study.presets import preset
 from derm_core.study.protocol_record import digest, fix_protocol, join_protocols, protocol_content
 from derm_core.study.study_result import StudyResult, study_result
 from derm_core.study.summaries import FixedProtocol
@@ -154,3 +155,19 @@ def test_a_fold_of_another_protocol_is_not_joined(workspace):
     other = dataclasses.replace(FOLDS, bootstrap=100)
     with pytest.raises(RunError, match="another protocol"):
         join_protocols(FOLDS, "abc", workspace.run("s").create(), folds_under(other, 1.0))
+
+
+def test_the_protocol_of_the_preset_folds_stays_what_published_results_were_made_under():
+    pinned = "24d026ca88447cf2c10ed3e05481af59c3f7024e5aa6261b747faf86fc2c99e3"
+    assert hash_of(preset("folds"), "f" * 64) == pinned
+
+
+def test_arms_that_saw_the_images_are_counted_only_where_a_setting_says_so():
+    asked = dataclasses.replace(FOLDS, count_seen=True)
+    assert "count_seen" not in to_json(FOLDS) and hash_of(asked) != hash_of(FOLDS)
+    own = dataclasses.replace(FOLDS, arms=("vae", "timm:resnet18@64", "random"))
+    content = protocol_content(own, "abc")
+    assert "takes no part in the verdict" in content["seen"] and "seen" not in protocol_content(
+        FOLDS, "abc"
+    )
+    assert ["timm:resnet18@64", "random"] in content["secondary_pairs"]["balanced_accuracy"]
