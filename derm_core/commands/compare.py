@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=tuple(PRESETS), help=HELP["compare --preset"])
     add_fields(parser, StudyConfig, "dataset")
     parser.add_argument("--arms", metavar="A,B,…", help=description(StudyConfig, "arms"))
+    parser.add_argument("--count-seen", action="store_true", help=HELP["compare --count-seen"])
     add_fields(parser, StudyConfig, "regime", "labels", "pooling", "vae_run", "vae", "folds")
     add_fields(parser, StudyConfig, "target_class")
     parser.add_argument("--seeds", type=int, metavar="N", help=HELP["compare --seeds"])
@@ -132,6 +133,8 @@ def study_config(args: argparse.Namespace, dataset: str | None = None) -> StudyC
         changes["arms"] = tuple(
             arm for arm in config.arms if arm_kind(arm) not in ("bundle", "run")
         )
+    if args.count_seen:
+        changes["count_seen"] = True
     if args.seeds is not None:
         changes["seeds"] = tuple(range(args.seeds))
     if args.vae_run or args.vae:

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+from ..arms import own_architecture
 from ..bundles.model_library import find_bundle, require_extractor, require_posterior, verify_bundle
 from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
@@ -14,6 +15,7 @@ from ..data.official_split import official_split
 from ..data.on_demand import is_missing_synth
 from ..errors import ConfigError, NotFound
 from ..files import read_json
+from ..nets.pretrained_sources import require_obtainable
 from ..publish.study_arm import require_publishable
 from ..workspace import Workspace
 from . import supervisor
@@ -38,6 +40,7 @@ def check(workspace: Workspace, config: RunConfig) -> None:
             dataset shares no class with them, or has no official split where that is asked for.
         DataError: the official split that is asked for cannot be used.
         RunError: what is to be published is not a finished study's arm and seed.
+        WeightsUnavailable: those of an arm with its own network are not here and cannot be fetched.
     """
     if isinstance(config, PublishConfig):
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
@@ -53,6 +56,8 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         require_extractor(verify_bundle(find_bundle(workspace, config.vae)))
     if isinstance(config, StudyConfig):
         _check_external(workspace, config, classes)
+        for own in filter(None, map(own_architecture, config.arms)):
+            require_obtainable(own)
 
 
 def dataset_classes(workspace: Workspace, name: str) -> list[str]:

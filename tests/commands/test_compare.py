@@ -136,3 +136,13 @@ def test_a_preset_without_a_dataset_takes_the_one_that_was_recognised(
     config = stored_config(workspace, run["run_id"])
     assert config["dataset"] == config["pretrain"]["dataset"] == "ham"
     assert "ham was recognised as HAM10000" in printed.err
+
+
+def test_arms_that_saw_the_images_are_asked_for_by_a_flag_of_their_own():
+    assert parsed("--arms", "random").count_seen is False
+    config = parsed("--arms", "timm:resnet18,timm:mobilenetv2_100@128,random", "--count-seen")
+    assert config.count_seen and config.arms == (
+        "timm:resnet18",
+        "timm:mobilenetv2_100@128",
+        "random",
+    )

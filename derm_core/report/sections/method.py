@@ -12,6 +12,7 @@ from ...data.cautions import describe_groups
 from ...data.dataset_facts import describe_enlarged
 from ...data.official_split import describe_official
 from ...formatting import NBSP, count, duration, percent
+from ...study.extractor_words import what_differs
 from ...study.study_result import ArmResult, StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
@@ -55,7 +56,8 @@ def conditions(result: StudyResult) -> str:
             f"{data.name}: {data.images:,} images, {group_count(data.groups, data.groups_known)}, "
             f"{data.classes} classes",
             parts,
-            f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px",
+            what_differs(result)
+            or f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px",
             REGIMES[config["regime"]],
             count(len(config["seeds"]), "seed"),
             _looks(result),

@@ -16,6 +16,7 @@ from derm_core.report.sections import (
     labels,
     linear_head,
     metrics,
+    networks,
     paper,
     robustness,
     shortcut,
@@ -61,7 +62,8 @@ def overview_tab(workspace: Workspace, result: StudyResult) -> None:
 
 def differences_tab(workspace: Workspace, result: StudyResult) -> None:
     """Test metrics of every arm, the differences in one of them, and whether they depend on the head."""
-    draw(metrics.arm_metrics(result), file=result.run_id)
+    draw(metrics.arm_metrics(result), networks.networks(result), file=result.run_id)
+    draw(*(networks.accuracy_against(result, axis) for axis in networks.AXES), file=result.run_id)
     if two := metrics.decisions(result):
         draw(two, file=result.run_id)
     if offered := metrics.compared_metrics(result):
