@@ -63,9 +63,9 @@ class RunEvents:
         """The learning curves of each arm, as tables, of the series "ARM/SPLIT/QUANTITY" of all seeds."""
         cells: dict[str, dict[tuple[float, int], dict[str, Any]]] = {}
         for name, points in self.points.items():
-            arm, _, rest = name.partition("/")
-            split, _, quantity = rest.partition("/")
-            if split not in ("train", "val") or not quantity:
+            rest, _, quantity = name.rpartition("/")  # an arm of the hub has a slash in its name
+            arm, _, split = rest.rpartition("/")
+            if not arm or split not in ("train", "val") or not quantity:
                 continue
             rows = cells.setdefault(arm, {})
             for epoch, step, value in points:
