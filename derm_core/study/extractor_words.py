@@ -74,8 +74,8 @@ def best_extractor(result: StudyResult, claims: Sequence[Conclusion]) -> str:
     text = f"{label} has a balanced accuracy of {percent(level[best])}"
     if len(networks) > 1:
         text = f"of {len(networks)} networks {label} has the highest balanced accuracy ({percent(level[best])})"
-    said = [_PHRASES[says].format(listed(names)) for says, names in outcomes.items()]
-    return f"{text}: it is {listed(said)}" if said else text
+    outcomes_in_words = [_PHRASES[says].format(listed(names)) for says, names in outcomes.items()]
+    return f"{text}: it is {listed(outcomes_in_words)}" if outcomes_in_words else text
 
 
 def _says(claims: Sequence[Conclusion], a: str, b: str) -> str:
@@ -91,5 +91,5 @@ _PHRASES = {
     "lower": "less accurate than {}",
     "equivalent": "as accurate as {} within 2 points",
     "not shown": "not shown to differ from {}",
-    "depends on tuning": "without a firm answer against {}, as it changes with the tuning",
+    "depends on tuning": "without a firm answer against {}, as the two ways of tuning the classifier disagree",
 }

@@ -196,7 +196,7 @@ class _Words:
         ]
         text = f"{self._scope()}, {name} has a balanced accuracy of {self.level(lead)}: {_phrase(outcomes)}"
         if self.demonstration:
-            text += "; a VAE trained for two minutes shows how the app works, not what such weights are worth"
+            text += "; a VAE pretrained so briefly shows how the app works, not what such weights are worth"
         elif not opponent(list(self.result.arms)):
             text += "; ImageNet itself was not compared"
         elif lead == opponent(list(self.result.arms)):

@@ -46,7 +46,7 @@ def pictures(app) -> list[tuple[str, str]]:
 def test_both_aligned_maps_open_side_by_side_with_their_terms(open_page, published):
     app = open_page("latent")
     assert len(app.get("plotly_chart")) == 2
-    chosen = [box.value for box in app.selectbox if box.label in ("Map", "Beside it")]
+    chosen = [box.value for box in app.selectbox if box.label in ("Map", "Second map")]
     assert set(chosen) == {"moles-skin", "moles-judge"}
     options = next(box.options for box in app.selectbox if box.label == "Map")
     assert len(options) == 2 and all("published result" in option for option in options)
@@ -61,7 +61,7 @@ def test_own_maps_come_first_and_do_not_stand_beside_published_ones(
     own = put_map(workspace, "moles", arm="random")
     app = open_page("latent")
     first, second = (
-        next(box for box in app.selectbox if box.label == label) for label in ("Map", "Beside it")
+        next(box for box in app.selectbox if box.label == label) for label in ("Map", "Second map")
     )
     assert first.value == own and len(first.options) == 3
     assert list(second.options) == ["No other map of these images yet"]

@@ -211,7 +211,7 @@ def test_a_demonstration_is_called_one():
     made = made_result(ARMS, {PAIR: LOWER})
     result = verdict(dataclasses.replace(made, config=made.config | {"preset": "demo"}))
     assert result.headline.startswith("Demonstration, not evidence")
-    assert "two minutes" in result.sentences[0]
+    assert "pretrained so briefly" in result.sentences[0]
     assert "Demonstration" not in text(verdict(made))
 
 
