@@ -161,7 +161,7 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
             measured |= {
                 "place_page_ms": place_page_ms(context, alone, drawn, repeats),
                 "traverse_page_ms": traverse_page_ms(
-                    context, f"{alone}&view=travel&vae={MODEL}", repeats
+                    context, f"{alone}&view=traversal&vae={MODEL}", repeats
                 ),
             }
         finally:
