@@ -51,6 +51,7 @@ TIMES = {  # of no two runs the same
     "finished",
     "pretraining_seconds",
     "feature_seconds",
+    "images_per_second",
     "head_seconds",
     "energy_kwh",
 }

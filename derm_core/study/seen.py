@@ -100,12 +100,12 @@ def _seen_by_part(part: Extractor, data: StudyData, workspace: Workspace) -> See
         return "no"
     if training := training_of(part, workspace):
         return _seen_in_training(training, data)
-    if data.dataset.info.layout == "synthetic":  # drawn by this program
-        return "no"
-    return seen_in(
+    seen = seen_in(
         f"{part.info.get('pretrained_on', '')} {part.name} {part.info.get('file', '')}",
         data.dataset,
     )
+    drawn_here = data.dataset.info.layout == "synthetic"
+    return "no" if drawn_here and seen == "unknown" else seen
 
 
 def _seen_in_training(training: Training, data: StudyData) -> Seen:

@@ -31,7 +31,7 @@ GUIDES = {
         (
             "**Choose an image** of one lesion: upload, paste or photograph it, or take a generated sample. It stays "
             "in this session's memory.",
-            "**Read both answers**: the most probable class, the prediction set and whether the models agree. Where "
+            "**Read both answers**: the most probable class, the prediction set, and the agreement between them. Where "
             "the image is unlike the training images, a warning stands above them.",
             "**Look at the explanations** below: saliency, occlusion, nearest training images, reconstruction.",
         ),

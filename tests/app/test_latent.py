@@ -136,7 +136,7 @@ def test_four_measures_stand_below_a_map_with_what_they_mean(
 ):
     page = text(open_page("latent", run=mapped, method=method))
     assert f"{measures}{words.THIN}%" in page and f"accuracy 55.0{words.THIN}%" in page
-    assert "silhouette −0.04" in page and "among 2,000 images" in page
+    assert "silhouette −0.04" in page and "on 2,000 images drawn at random" in page
     assert ("UMAP mean little" in page) == (method == "umap")
 
 

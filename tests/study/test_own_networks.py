@@ -69,7 +69,7 @@ def test_every_arm_reads_its_own_pixels_and_says_what_it_is(workspace, weights):
     result = read_study(run.study)
     assert list(result.arms) == [f"timm:{CNN}", f"timm:{VIT}@48@mean", "random"]
     cnn, vit, control = result.arms.values()
-    assert cnn.label.startswith(f"{CNN} to blocks.1") and cnn.input_size == 32
+    assert cnn.label.startswith(f"{CNN} to blocks.0") and cnn.input_size == 32
     assert (vit.architecture, vit.input_size, vit.seen) == (VIT, 48, "yes")
     assert vit.label.endswith("at 48 px, mean of patches (saw these images)")
     assert (cnn.seen, control.seen, control.pretrained_on) == ("no", "no", "nothing")

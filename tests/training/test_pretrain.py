@@ -204,10 +204,10 @@ def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_wh
     monkeypatch.undo()
     rest = list(train_vae(config, data, run))
     assert (
-        metrics[0].step == 10
+        metrics[0].step == 5
         and "batches of 2 in place of 12" in rest[-1].value["precision"]["reason"]
     )
-    assert rest[-1].value["batch_size"] == 2 and sum(e.kind == "tick" for e in rest) == 2 * 20 - 10
+    assert rest[-1].value["batch_size"] == 2 and sum(e.kind == "tick" for e in rest) == 2 * 20 - 5
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from pages.ui.latent.filters import MapSettings
 from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
 MEASURES = (
-    f"Trustworthiness is computed of {TRUST_SAMPLE:,} images drawn at random where there are more. Silhouette and "
+    f"Trustworthiness is computed on {TRUST_SAMPLE:,} images drawn at random where there are more. Silhouette and "
     "nearest-neighbour accuracy are those of the feature space, not of the map."
 )
 
