@@ -18,6 +18,7 @@ from derm_core.report.sections.verdict import AT_SHARED_SETTING
 from derm_core.study.external_cautions import short_cautions
 from derm_core.study.study_result import read_study
 from tools.findings import answer_part, learned_part, verdict_part
+from tools.folds_page import folds_page
 from tools.recipe_table import ablation_part, directed, folds_part, points
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -317,6 +318,7 @@ PARTS = {
         "answer": lambda: readme_answer(FOLDS, RECIPE),
     },
     PAGE: {
+        "folds": lambda: folds_page(FOLDS),
         "recipe": recipe_part,
         "study": study_part,
         "paper": paper_part,
