@@ -236,3 +236,16 @@ def test_every_cell_of_a_matrix_can_be_pressed():
         for (i, j), x, y in zip(marks.customdata, marks.x, marks.y, strict=True):
             assert (cells.y[i], cells.x[j]) == (y, x)
         assert marks.marker.opacity == 0 and figure.layout.clickmode == "event+select"
+
+
+def test_few_epochs_far_up_lie_above_the_axis_and_are_told():
+    """One seed of one arm explodes at an epoch: the other curves must not be flat lines for it."""
+    epochs = pd.DataFrame({"epoch": range(60), "seed": 0, "train_loss": 1.0, "val_loss": 1.2})
+    wild = epochs.assign(val_loss=[80.0, *[1.2] * 59])
+    styles = {arm: arm_style(arm) for arm in ("vae", "imagenet")}
+    section = learning_curves({"vae": epochs, "imagenet": wild}, "loss", styles)
+    for figure in section.figure().values():
+        assert figure.layout.yaxis.range[1] < 2
+    assert "1 of 240 epochs lie above it, up to 80" in section.caption
+    calm = learning_curves({"vae": epochs, "imagenet": epochs}, "loss", styles)
+    assert "above" not in calm.caption

@@ -18,6 +18,10 @@ from .parts import is_share
 EPOCHS_SHOWN = 11
 HEIGHT = 250
 SPLITS = ("train", "val")
+USUAL, FAR = (
+    0.97,
+    3.0,
+)  # share of the epochs that an axis always holds; what is further up, by this factor, may lie above
 
 
 def learning_curves(
@@ -39,8 +43,10 @@ def learning_curves(
     quantity = QUANTITIES.get(metric, metric)
     of_arms = {arms[arm]: curves[arm] for arm in shown}
     names = ", ".join(arms[arm].name for arm in shown)
+    texts = words("curves", metric=metric, quantity=quantity, spread=spread, names=names)
+    texts["caption"] += _beyond_the_axis(of_arms, metric)
     return Section(
-        **words("curves", metric=metric, quantity=quantity, spread=spread, names=names),
+        **texts,
         figure=lambda: _panels(of_arms, metric),
         table=_at_some_epochs(of_arms, metric),
         numbers=lambda: numbers[[column for column in wanted if column in numbers]],
@@ -54,8 +60,10 @@ def seed_band(curves: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame({"mean": values.mean(), "std": std}).reset_index()
 
 
-def _panels(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> dict[ArmStyle, Figure]:
-    bands = {
+def _bands(
+    curves: Mapping[ArmStyle, pd.DataFrame], metric: str
+) -> dict[ArmStyle, dict[str, pd.DataFrame]]:
+    return {
         arm: {
             split: seed_band(table, f"{split}_{metric}")
             for split in SPLITS
@@ -63,6 +71,32 @@ def _panels(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> dict[ArmSty
         }
         for arm, table in curves.items()
     }
+
+
+def _beyond_the_axis(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> str:
+    """A sentence where single epochs lie above the axis; else empty."""
+    bands = [band for pair in _bands(curves, metric).values() for band in pair.values()]
+    upper = _upper_ends(bands)
+    if not len(upper) or (top := _top(upper)) >= upper.max():
+        return ""
+    above = int((upper > top).sum())
+    return f" The axis ends at {top:.2g}; {above} of {len(upper)} epochs lie above it, up to {upper.max():.2g}."
+
+
+def _upper_ends(bands: Sequence[pd.DataFrame]) -> np.ndarray:
+    ends = [(band["mean"] + band["std"]).to_numpy(float) for band in bands if len(band)]
+    together = np.concatenate(ends) if ends else np.empty(0)
+    return together[np.isfinite(together)]
+
+
+def _top(upper: np.ndarray) -> float:
+    """Where the axis ends: at the highest value, unless few epochs lie so far up that the rest would be flat."""
+    usual = float(np.quantile(upper, USUAL))
+    return usual if upper.max() > FAR * usual > 0 else float(upper.max())
+
+
+def _panels(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> dict[ArmStyle, Figure]:
+    bands = _bands(curves, metric)
     y_range, x_range = _shared_ranges([band for pair in bands.values() for band in pair.values()])
     panels = {}
     for arm, of_arm in bands.items():
@@ -81,8 +115,10 @@ def _shared_ranges(bands: Sequence[pd.DataFrame]) -> tuple[list[float] | None, l
     bands = [band for band in bands if len(band)]
     if not bands:
         return None, None
-    low = min(float((band["mean"] - band["std"]).min()) for band in bands)
-    high = max(float((band["mean"] + band["std"]).max()) for band in bands)
+    upper = _upper_ends(bands)
+    high = _top(upper)
+    lower = np.concatenate([band["mean"] - band["std"] for band in bands])
+    low = float(np.nanquantile(lower, 0 if high >= upper.max() else 1 - USUAL))
     last = max(float(band["epoch"].max()) for band in bands)
     room = 0.05 * max(high - low, 1e-6)
     return [low - room, high + room], [-0.02 * max(last, 1), 1.02 * max(last, 1)]
