@@ -5,6 +5,7 @@
     arm_style("imagenet").badge     ':orange-badge[ImageNet]', in Streamlit's markdown
     in_order(study.arms)            the arms in the order of every table and chart
     arm_parts("imagenet+random")        ('imagenet', 'random'), whose features stand side by side
+    arm_parts("metadata+vae")           ('vae', 'metadata'), a picture beside age, sex and site
     own_architecture("timm:vit_tiny_patch16_224@128")      name, input size and pooling of an arm with its own network
 
 What an arm is called in one study depends on its recipes and sizes (`derm_core.config.labels`); a
@@ -34,10 +35,13 @@ ORDER = (
     "run",
     "scratch",
     "colour",
+    "metadata",
     "random",
     "majority",
 )
 BOTH = ("vae", "imagenet")  # the parts of the arm `both`
+METADATA = "metadata"
+BESIDE_METADATA = f"{METADATA}+"  # and an arm: its features with the metadata beside them
 GIVEN = (
     "timm",
     "hf-hub",
@@ -93,6 +97,7 @@ class ArmStyle:
 # dark page.
 WITHOUT_LABELS = "pretrained on skin images without their labels"
 PHOTOGRAPHS = "pretrained on everyday photographs with labels"
+METADATA_LABEL = "Metadata ("  # and what of age, sex and site the dataset has
 WIDTH_CONTROL = "as many features as the VAE and ImageNet side by side, without the VAE"
 # fmt: off
 ARM_STYLES = {style.key: style for style in (
@@ -113,6 +118,8 @@ ARM_STYLES = {style.key: style for style in (
              "trained with labels, end to end"),
     ArmStyle("colour", "Colour histogram", "#008F68", "green", "star", "Colour",
              "a colour histogram: what needs no network"),
+    ArmStyle("metadata", "Metadata (age, sex, site)", "#B0475F", "red", "bowtie", "Metadata",
+             "age, sex and site alone: no picture"),
     ArmStyle("random", "Random initialisation", "#7F8587", "gray", "x", "Random",
              "never trained: the control"),
     ArmStyle("majority", "Majority class", "#8C8F90", "gray", "line-ew", "Majority",
@@ -136,6 +143,7 @@ OWN_COLOURS = (
     ("#B3572F", "orange"),
 )
 OWN_SYMBOLS = ("hexagon", "pentagon", "triangle-down", "triangle-left", "hexagram", "star-square")
+WITH_METADATA = ("#A65C9E", "violet", "hourglass", "the picture beside age, sex and site")
 OTHER_SIZE = ("#D9752F", "orange", "square-open", PHOTOGRAPHS)
 TWO_SIZES = ("#C0607A", "violet", "diamond-cross", WIDTH_CONTROL)
 
@@ -189,6 +197,8 @@ def arm_parts(arm: str) -> tuple[str, ...]:
     """The arms whose features stand side by side in an arm; of most arms, the arm itself."""
     if arm == "both":
         return BOTH
+    if arm.startswith(BESIDE_METADATA):
+        return (*arm_parts(arm.removeprefix(BESIDE_METADATA)), METADATA)
     return (arm,) if own_architecture(arm) else tuple(arm.split("+"))
 
 
@@ -206,7 +216,14 @@ def arm_recipe(arm: str) -> str | None:
 
 def is_one_network(arm: str) -> bool:
     """Whether one backbone of the study's kind gives an arm's features, so that it can be fine-tuned and published."""
-    return len(arm_parts(arm)) == 1 and arm != "colour" and not own_architecture(arm)
+    return (
+        len(arm_parts(arm)) == 1 and arm not in ("colour", METADATA) and not own_architecture(arm)
+    )
+
+
+def reads_images_alone(arm: str) -> bool:
+    """Whether an arm's features follow from an image alone, so that it can be asked about any other image."""
+    return METADATA not in arm_parts(arm)
 
 
 def arm_style(arm: str, name: str | None = None) -> ArmStyle:
@@ -229,6 +246,8 @@ def _other_style(arm: str) -> ArmStyle:
     if own_architecture(arm):
         colour, colour_name = OWN_COLOURS[drawn % len(OWN_COLOURS)]
         symbol, about = OWN_SYMBOLS[drawn // 16 % len(OWN_SYMBOLS)], OWN_NETWORK
+    elif arm.startswith(BESIDE_METADATA):
+        colour, colour_name, symbol, about = WITH_METADATA
     elif arm_size(arm):
         colour, colour_name, symbol, about = OTHER_SIZE
     elif len(arm_parts(arm)) > 1 and {arm_kind(part) for part in arm_parts(arm)} == {"imagenet"}:
@@ -245,6 +264,8 @@ def arm_label(arm: str) -> str:
     ('VAE (from scratch)', 'mole-net', 'VAE of pretrain-1')
     >>> arm_label("imagenet@96"), arm_label("imagenet+imagenet@96")
     ('ImageNet at 96 px', 'ImageNet + ImageNet at 96 px')
+    >>> arm_label("metadata+vae")
+    'VAE + metadata'
     """
     if arm in ARM_STYLES:
         return ARM_STYLES[arm].name
@@ -270,11 +291,12 @@ def joined_label(labels: Iterable[str]) -> str:
         return f"ImageNet at {' and '.join(size[1] for size in sizes if size)} px"
     usual, control = ARM_STYLES["vae"].name, ARM_STYLES["random"].name
     shorter = {usual: ARM_STYLES["vae"].brief, control: control.lower()}
+    shorter |= {label: METADATA for label in labels if label.startswith(METADATA_LABEL)}
     return " + ".join(shorter.get(label, label) for label in labels)
 
 
 def arm_kind(arm: str) -> str:
-    """vae, recipe, imagenet, both, joined, timm, hf-hub, file, scratch, colour, random, majority, bundle or run."""
+    """The kind of an arm, one of ORDER, such as "vae", "imagenet", "joined", "timm" or "bundle"."""
     if own := own_architecture(arm):
         return own.kind
     return "joined" if "+" in arm else re.split("[:@]", arm)[0]

@@ -37,8 +37,8 @@ def study_labels(
         arms: of the study.
         input_size: of the study, in pixels.
         vae: what its arm vae is called, `vae_label`; None where that is not known.
-        extractors: {arm: what it is called} of arms bundle:NAME that are extractors, and of arms with a
-            network of their own.
+        extractors: {arm: what it is called} of arms bundle:NAME that are extractors, of arms with a network
+            of their own, and of metadata, after what of it the dataset has.
 
     >>> study_labels(["vae", "both"], 64, "VAE + SimCLR")
     {'vae': 'VAE + SimCLR', 'both': 'VAE + SimCLR + ImageNet'}

@@ -19,7 +19,9 @@ from .shared import (
     at_least_one,
 )
 
-MAPPED_ARMS = tuple(arm for arm in ARMS if arm != "scratch")  # features before training with labels
+MAPPED_ARMS = tuple(
+    arm for arm in ARMS if arm not in ("scratch", "metadata")
+)  # features of pictures, before training with labels
 MapArm = Annotated[
     str,
     Rule(

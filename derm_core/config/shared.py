@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from ..records import Checked, Range, Rule, require
 
-ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
+ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour", "metadata")
 
 Mode = Literal["reproducible", "fast"]
 Splits = Literal["grouped", "official"]

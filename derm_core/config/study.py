@@ -6,7 +6,16 @@ import typing
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from ..arms import BOTH, arm_parts, arm_recipe, arm_size, own_architecture
+from ..arms import (
+    BESIDE_METADATA,
+    BOTH,
+    METADATA,
+    arm_parts,
+    arm_recipe,
+    arm_size,
+    own_architecture,
+    reads_images_alone,
+)
 from ..records import Checked, Range, Rule, optional, require
 from .pretrain import PretrainConfig
 from .recipes import RECIPES
@@ -56,6 +65,9 @@ def is_arm(arm: str) -> bool:
     """Whether a study can have an arm of this name."""
     if arm in ARMS or arm.startswith(("bundle:", "run:")):
         return True
+    if arm.startswith(BESIDE_METADATA):
+        beside = arm.removeprefix(BESIDE_METADATA)
+        return METADATA not in arm_parts(beside) and beside != "scratch" and is_arm(beside)
     if own := own_architecture(arm):
         return own.size is None or own.size in SIZES
     parts = arm_parts(arm)
@@ -73,8 +85,9 @@ StudyArm = Annotated[
     Rule(
         is_arm,
         f"{', '.join(ARMS)}, imagenet@SIZE, recipe:NAME ({', '.join(RECIPES)}), two of these side by side "
-        "such as imagenet+random, timm:NAME, hf-hub:OWNER/NAME, file:FILE.safetensors+ARCHITECTURE (each with its own "
-        "network; @SIZE may follow, and @token, @mean or @both), bundle:NAME or run:ID",
+        "such as imagenet+random, metadata+ARM (age, sex and site beside that arm), timm:NAME, hf-hub:OWNER/NAME, "
+        "file:FILE.safetensors+ARCHITECTURE (each with its own network; @SIZE may follow, and @token, @mean or @both), "
+        "bundle:NAME or run:ID",
     ),
 ]
 GridValues = Annotated[tuple[NotNegative, ...], Rule(bool, "one or more numbers, 0 or above")]
@@ -116,8 +129,9 @@ class StudyConfig(Checked):
     Attributes:
         dataset: name of the dataset.
         arms: vae, imagenet, random, both (vae and imagenet side by side), scratch, colour,
-            imagenet@SIZE (ImageNet at another input size, in pixels), recipe:NAME (a further
-            pretraining of that recipe), two of these side by side such as imagenet+random,
+            metadata (age, sex and site, no picture), imagenet@SIZE (ImageNet at another input size, in
+            pixels), recipe:NAME (a further pretraining of that recipe), two of these side by side such
+            as imagenet+random, metadata+ARM (age, sex and site beside the features of that arm),
             timm:NAME, hf-hub:OWNER/NAME or file:FILE.safetensors+ARCHITECTURE (pretrained networks, each
             with its own architecture, input size and pooling), bundle:NAME or run:ID of a pretraining.
         backbone: the network of every arm that has none of its own.
@@ -269,6 +283,15 @@ class StudyConfig(Checked):
             f"imagenet@{self.input_size}",
             f"imagenet, which reads {self.input_size} pixels in this study",
         )
+        for name in ("corruptions", "shortcut", "external"):
+            value = getattr(self, name)
+            require(
+                not value or any(map(reads_images_alone, self.arms)),
+                name,
+                value,
+                "nothing beside metadata arms alone: it needs an arm whose features follow from an image, such as "
+                "random",
+            )
         own = self.pretrain.recipe.name if self.pretrain else None
         for recipe in self.recipes:
             require(
@@ -289,7 +312,7 @@ class StudyConfig(Checked):
     def _check_folds(self) -> None:
         for arm in self.arms:
             require(
-                not arm.startswith(("bundle:", "run:")),
+                not any(part.startswith(("bundle:", "run:")) for part in arm_parts(arm)),
                 "arms",
                 arm,
                 "no bundle:NAME and no run:ID in folds: other weights may have seen the images of a fold",

@@ -134,7 +134,7 @@ def dataset_users(workspace: Workspace, name: str) -> list[str]:
 
 def references(config: RunConfig) -> set[str]:
     """Ids of the runs whose weights a config uses."""
-    arms = [*getattr(config, "arms", ()), getattr(config, "arm", "")]
+    arms = [*getattr(config, "parts", ()), getattr(config, "arm", "")]
     named = {arm.removeprefix("run:") for arm in arms if arm.startswith("run:")}
     vae_run = getattr(config, "vae_run", None)
     return named.union(getattr(config, "recipe_runs", ()), [vae_run] if vae_run else [])

@@ -6,14 +6,15 @@ them.
 
 from __future__ import annotations
 
-from ..arms import own_architecture
+from ..arms import METADATA, own_architecture
 from ..bundles.model_library import find_bundle, require_extractor, require_posterior, verify_bundle
 from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
 from ..data.manifest import load_dataset
+from ..data.metadata import require_metadata
 from ..data.official_split import official_split
 from ..data.on_demand import is_missing_synth
-from ..errors import ConfigError, NotFound
+from ..errors import ConfigError, DataError, NotFound
 from ..files import read_json
 from ..nets.pretrained_sources import require_obtainable
 from ..publish.study_arm import require_publishable
@@ -38,7 +39,7 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         BundleError: a model is damaged, or a classifier where an extractor is needed.
         ConfigError: a study is to be tested on its own dataset, models differ in their classes, a
             dataset shares no class with them, or has no official split where that is asked for.
-        DataError: the official split that is asked for cannot be used.
+        DataError: the official split that is asked for cannot be used, or metadata are and there are none.
         RunError: what is to be published is not a finished study's arm and seed.
         WeightsUnavailable: those of an arm with its own network are not here and cannot be fetched.
     """
@@ -56,7 +57,14 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         require_extractor(verify_bundle(find_bundle(workspace, config.vae)))
     if isinstance(config, StudyConfig):
         _check_external(workspace, config, classes)
-        for own in filter(None, map(own_architecture, config.arms)):
+        if METADATA in config.parts:
+            if is_missing_synth(workspace, config.dataset):
+                raise DataError(
+                    f"{config.dataset} is drawn without age, sex or site, which the metadata arms need: leave them "
+                    "out, or compare on a dataset that has them."
+                )
+            require_metadata(load_dataset(workspace, config.dataset))
+        for own in filter(None, map(own_architecture, config.parts)):
             require_obtainable(own)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..arms import arm_parts, own_architecture
+from ..arms import arm_parts, own_architecture, reads_images_alone
 from ..config import StudyConfig, from_dict
 from ..errors import BundleError, NotFound, RunError
 from ..files import read_json
@@ -124,6 +124,10 @@ def open_study_arm(run: RunFiles, arm: str, seed: int) -> StudyArm:
         )
     if arm == "colour":
         raise BundleError("The colour histogram has no network to publish; publish another arm.")
+    if not reads_images_alone(arm):
+        raise BundleError(
+            f"The arm {arm} needs more than an image, all that a published model is given; publish another arm."
+        )
     if own_architecture(arm):
         raise BundleError(
             f"The arm {arm} has a network of its own, whose weights are published elsewhere; publish another arm."

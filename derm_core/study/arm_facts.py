@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..nets.given import GivenFeatures
 from .arms import Arm
 from .cost import extraction_of
 from .seen import pretraining_of_part
@@ -19,11 +20,15 @@ FACTS = ("architecture", "input_size", "parameters", "images_per_second", "pretr
 def arm_facts(study: TrainedStudy, arm: Arm) -> dict[str, Any]:
     """The fields FACTS of `ArmResult`, of an arm's networks side by side; of one variant, for all are alike."""
     parts = arm.variants[0]
-    sizes = [part.input_size or study.config.input_size for part in parts]
+    sizes = [
+        part.input_size or study.config.input_size
+        for part in parts
+        if not isinstance(part.backbone, GivenFeatures)
+    ]
     trained = [pretraining_of_part(part, study.workspace) for part in parts]
     return {
         "architecture": " + ".join(dict.fromkeys(part.backbone.architecture for part in parts)),
-        "input_size": max(sizes),
+        "input_size": max(sizes, default=None),
         "parameters": sum(p.numel() for part in parts for p in part.backbone.parameters()),
         "images_per_second": _images_per_second(study, arm),
         "pretrained_on": " and ".join(dict.fromkeys(trained)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..arms import (
     ARM_STYLES,
+    METADATA,
     arm_kind,
     arm_label,
     arm_parts,
@@ -32,6 +33,7 @@ from ..nets.vae import VAE_MEAN, VAE_STD, encoder_of, load_encoder
 from ..records import to_json
 from ..seeds import stream_seed
 from ..workspace import Workspace
+from .given import metadata_extractor
 
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
 # Mean and standard deviation of a network that does its own normalisation.
@@ -106,7 +108,11 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
         RunError, NotFound: vae, run:ID.
         BundleError: bundle:NAME.
         ConfigError: where the backbone is not the one the config names.
+        DataError: metadata, where the dataset has none.
     """
+    if arm == METADATA:
+        assert isinstance(config, StudyConfig)  # maps are of pictures
+        return [metadata_extractor(config, workspace)]
     if own := own_architecture(arm):
         return [_as_read(load_pretrained(arm, own), config)]
     if config.pooling == "multi" and arm not in ("colour", "scratch"):
@@ -137,8 +143,8 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
     if kind == "both":
         return [_both_extractor(config, workspace)]
     raise ConfigError(
-        f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, timm:NAME, hf-hub:OWNER/NAME, "
-        "file:FILE.safetensors+ARCHITECTURE, bundle:NAME or run:ID."
+        f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, metadata, timm:NAME, "
+        "hf-hub:OWNER/NAME, file:FILE.safetensors+ARCHITECTURE, bundle:NAME or run:ID."
     )
 
 
@@ -267,7 +273,8 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
             built[part] = build_extractors(part, config, workspace)
         except WeightsUnavailable as error:
             if own_architecture(part):
-                notes.append(f"The arm {arm_label(part)} is left out. {error}")
+                gone = [arm_label(arm) for arm in wanted if part in arm_parts(arm)]
+                notes.append(f"{_left_out(gone)}. {error}")
             else:
                 missing = error
     left_out = [arm for arm in wanted if not built.keys() >= set(arm_parts(arm))]
@@ -280,7 +287,7 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
     vae = built["vae"][0].info.get("label") if "vae" in built else None
     labels = study_labels(wanted, config.input_size, vae, _extractor_labels(built))
     if missing:
-        gone = [labels[arm] for arm in left_out if not own_architecture(arm)]
+        gone = [labels[arm] for arm in left_out if not any(map(own_architecture, arm_parts(arm)))]
         notes.insert(0, _missing_note(missing, stand_in, gone))
     arms = [
         Arm(arm, _side_by_side([built[part] for part in arm_parts(arm)]), labels[arm])
@@ -296,12 +303,14 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
 
 
 def _extractor_labels(built: dict[str, list[Extractor]]) -> dict[str, str]:
-    """{arm: its name} of the arms bundle:NAME that are extractors, and of those with a network of their own."""
+    """{arm: its name} of the arms bundle:NAME that are extractors, of those with their own network, and of metadata."""
     infos = {arm: extractors[0].info for arm, extractors in built.items()}
     return {
         arm: info["label"]
         for arm, info in infos.items()
-        if (arm_kind(arm) == "bundle" and "extractor" in info) or own_architecture(arm)
+        if (arm_kind(arm) == "bundle" and "extractor" in info)
+        or own_architecture(arm)
+        or arm == METADATA
     }
 
 
@@ -319,10 +328,12 @@ def _missing_note(error: Exception, stand_in: str | None, left_out: list[str]) -
             f"ImageNet weights are not available: the backbone of the model {arm_label(stand_in)} takes their place "
             f"under its own name.{gone} {error}"
         )
-    arms = (
-        f"The arms {', '.join(left_out)} are" if len(left_out) > 1 else f"The arm {left_out[0]} is"
-    )
-    return f"{arms} left out, because the ImageNet weights are not available. {error}"
+    return f"{_left_out(left_out)}, because the ImageNet weights are not available. {error}"
+
+
+def _left_out(labels: list[str]) -> str:
+    arms = f"The arms {', '.join(labels)} are" if len(labels) > 1 else f"The arm {labels[0]} is"
+    return f"{arms} left out"
 
 
 def _stand_in(config: StudyConfig, workspace: Workspace) -> str | None:

@@ -17,14 +17,15 @@ from ..files import read_json
 from ..machine import Power, power
 from ..nets.backbone import Extractor
 from ..nets.corpora import corpora_in
+from ..nets.given import GivenFeatures
 from .arms import Arm
 from .clinical_answers import ArmCost, Cost
 from .features import extraction_seconds
+from .seen import UNTRAINED
 from .trained_arm import TrainedStudy
 
 IMAGENET_1K = 1_281_167  # training images of ILSVRC 2012
 JOULES_PER_KWH = 3.6e6
-UNTRAINED = ("random", "scratch", "colour")
 
 
 def study_cost(study: TrainedStudy) -> Cost:
@@ -103,7 +104,12 @@ def _summary(study: TrainedStudy, run: str) -> dict[str, Any]:
 
 
 def extraction_of(study: TrainedStudy, part: Extractor) -> float | None:
-    """Seconds in which an extractor's features of the study's images were computed; None where not recorded."""
+    """Seconds in which an extractor's features of the study's images were computed; None where not recorded.
+
+    Features that are given take none.
+    """
+    if isinstance(part.backbone, GivenFeatures):
+        return 0.0
     data = study.data
     rows = None if data.all_rows else data.rows
     return extraction_seconds(

@@ -30,6 +30,7 @@ from ..stats.multiple_tests import with_holm
 from ..stats.paired import Scorer, independent_difference
 from .answers import ExternalSet
 from .comparison import mean_confusions
+from .image_arms import on_images
 from .looks import count_looks
 from .predictors import Predictors
 from .roles import choose_pair, chosen_pairs
@@ -65,6 +66,7 @@ class ExternalImages:
 
 def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
     """The external test of a study on each of the config's other datasets."""
+    study, left_out = on_images(study)
     data = study.data
     learnt = data.rows[np.concatenate([data.members("train"), data.members("val")])]
     known = data.dataset.frame.iloc[learnt]
@@ -93,7 +95,11 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             )
             entries.append(
                 dataclasses.replace(
-                    entry, subgroups=tuple(parts), looks=looks, known_as=dataset.info.known_as
+                    entry,
+                    subgroups=tuple(parts),
+                    looks=looks,
+                    known_as=dataset.info.known_as,
+                    note=f"{entry.note} {left_out}".rstrip(),
                 )
             )
     return entries

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..arms import arm_parts
+from ..arms import METADATA, arm_parts
 from ..formatting import listed, percent
 from .conclusions import ACCURACY
+from .metadata_words import PHRASES
 from .roles import RANDOM, own_networks
 from .study_result import ArmResult, Conclusion, StudyResult
 
-NO_EXTRACTOR = (RANDOM, "colour", "scratch")
+NO_EXTRACTOR = (RANDOM, "colour", METADATA, "scratch")
 NAMED = 4  # networks or pretrainings that are named in one line; of more, how many there are
 OPPOSITE = {"higher": "lower", "lower": "higher"}
 
@@ -23,7 +24,11 @@ def what_differs(result: StudyResult) -> str:
     """
     if not own_networks(list(result.arms)):
         return ""
-    arms = [one for arm, one in result.arms.items() if len(arm_parts(arm)) == 1 and arm != "colour"]
+    arms = [
+        one
+        for arm, one in result.arms.items()
+        if len(arm_parts(arm)) == 1 and arm not in ("colour", METADATA)
+    ]
     parts = [
         ("network", _names(arms, "architecture")),
         ("input size", _span([one.input_size for one in arms], "{:,.0f}", " px")),
@@ -74,7 +79,7 @@ def best_extractor(result: StudyResult, claims: Sequence[Conclusion]) -> str:
     text = f"{label} has a balanced accuracy of {percent(level[best])}"
     if len(networks) > 1:
         text = f"of {len(networks)} networks {label} has the highest balanced accuracy ({percent(level[best])})"
-    outcomes_in_words = [_PHRASES[says].format(listed(names)) for says, names in outcomes.items()]
+    outcomes_in_words = [PHRASES[says].format(listed(names)) for says, names in outcomes.items()]
     return f"{text}: it is {listed(outcomes_in_words)}" if outcomes_in_words else text
 
 
@@ -84,12 +89,3 @@ def _says(claims: Sequence[Conclusion], a: str, b: str) -> str:
         if claim.about == ACCURACY and set(claim.arms) == {a, b}:
             return claim.says if claim.arms == (a, b) else OPPOSITE.get(claim.says, claim.says)
     return ""
-
-
-_PHRASES = {
-    "higher": "more accurate than {}",
-    "lower": "less accurate than {}",
-    "equivalent": "as accurate as {} within 2 points",
-    "not shown": "not shown to differ from {}",
-    "depends on tuning": "without a firm answer against {}, as the two ways of tuning the classifier disagree",
-}

@@ -135,6 +135,9 @@ def _arms(
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
     notes += missing + check_sources(config, workspace, data, arms) + _enlarged(data, arms)
+    notes += dict.fromkeys(
+        part.info["encoding"] for arm in arms for part in arm.parts if "encoding" in part.info
+    )
     return [_with_seen(arm, data, workspace) for arm in arms], notes
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, average, combine
 from ..training.precision import Precision, default_precision
 from .answers import Robustness, RobustnessRow
+from .image_arms import on_images
 from .predictors import Predictors
 from .roles import chosen_pairs
 from .trained_arm import TrainedStudy, load_arrays, save_arrays
@@ -38,6 +40,7 @@ def robustness(study: TrainedStudy) -> Generator[Event, None, Robustness]:
 
     A family that is finished is not computed again when the study is resumed.
     """
+    study, left_out = on_images(study)
     families: list[str] = list(study.config.corruptions)
     precision = default_precision(study.config.backbone.architecture, study.device)
     yield log(
@@ -45,7 +48,8 @@ def robustness(study: TrainedStudy) -> Generator[Event, None, Robustness]:
         f"backbones compute in {precision.describe()}."
     )
     decisions = yield from _decide_all(study, families, precision)
-    return summarise(study, families, decisions, precision.describe())
+    answer = summarise(study, families, decisions, precision.describe())
+    return replace(answer, note=f"{answer.note} {left_out}".rstrip())
 
 
 def _decide_all(

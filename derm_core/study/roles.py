@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from ..arms import GIVEN, arm_kind, arm_parts, own_architecture
+from ..arms import BESIDE_METADATA, GIVEN, METADATA, arm_kind, arm_parts, own_architecture
 from ..stats.paired import Pair, arm_pairs
 
 VAE, PLAIN, BOTH, RANDOM, IMAGENET = "vae", "recipe:paper", "both", "random", "imagenet"
@@ -54,7 +54,9 @@ def choose_pair(arms: Sequence[str]) -> Pair | None:
         arm for arm in arms if arm_kind(arm) in (*GIVEN, "recipe") and len(arm_parts(arm)) == 1
     ]
     joined = [arm for arm in arms if len(arm_parts(arm)) > 1 and arm != BOTH]
-    controls = [arm for arm in (RANDOM, BOTH, *joined, "colour", "scratch") if arm in arms]
+    controls = [
+        arm for arm in (RANDOM, BOTH, *joined, "colour", "scratch", METADATA) if arm in arms
+    ]
     if rival and named == [rival] and others:
         return others[0], rival
     pair = [arm for arm in [*named, *others, *controls] if arm][:2]
@@ -88,7 +90,8 @@ def headline_pairs(arms: Sequence[str]) -> list[Pair]:
 
     The plain VAE and the study's VAE against the opponent, ImageNet at the same input size and
     random weights; both side by side against the opponent, ImageNet at the same size and the
-    controls of width. Arms with a network of their own against each other and all of these.
+    controls of width. Arms with a network of their own against each other and all of these. The picture
+    against the patient, see `metadata_pairs`.
     """
     primary = choose_pair(arms)
     if primary is None:
@@ -102,7 +105,25 @@ def headline_pairs(arms: Sequence[str]) -> list[Pair]:
     of_own = [*combinations(own, 2)]
     of_own += [(arm, rival) for arm in own for rival in (PLAIN, VAE, *rivals, RANDOM)]
     pairs += [pair for pair in of_own if frozenset(pair) not in compared]
+    compared = {frozenset(pair) for pair in pairs}
+    pairs += [
+        pair
+        for pair in metadata_pairs(arms, [PLAIN, VAE, *rivals, BOTH, *own])
+        if frozenset(pair) not in compared
+    ]
     return [(a, b) for a, b in dict.fromkeys(pairs) if a in arms and b in arms]
+
+
+def metadata_pairs(arms: Sequence[str], pictures: Sequence[str]) -> list[Pair]:
+    """The pairs that ask whether it is the picture or the patient; empty without an arm of metadata.
+
+    Arms of a picture against age, sex and site alone; a picture beside these against the picture alone,
+    and against them alone.
+    """
+    beside = [arm for arm in arms if arm.startswith(BESIDE_METADATA)]
+    shown = [*pictures, *(arm.removeprefix(BESIDE_METADATA) for arm in beside)]
+    pairs = [(arm, METADATA) for arm in dict.fromkeys([*shown, *beside])]
+    return [*pairs, *((arm, arm.removeprefix(BESIDE_METADATA)) for arm in beside)]
 
 
 def gap_pairs(arms: Sequence[str]) -> list[Pair]:

@@ -9,7 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 
-from ..arms import arm_label, arm_parts, arm_recipe, arm_size, in_order, own_architecture
+from ..arms import (
+    arm_label,
+    arm_parts,
+    arm_recipe,
+    arm_size,
+    in_order,
+    own_architecture,
+    reads_images_alone,
+)
 from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..errors import ConfigError
@@ -59,6 +67,8 @@ def _not_finetuned(arm: str) -> str | None:
     """Why an arm cannot be fine-tuned; None where it can."""
     if own_architecture(arm):
         return "a network of its own is compared with frozen features alone"
+    if not reads_images_alone(arm):
+        return "metadata are compared with frozen features alone"
     if len(arm_parts(arm)) > 1:
         return "two backbones side by side are not fine-tuned as one"
     if arm_size(arm):

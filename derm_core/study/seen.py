@@ -29,7 +29,7 @@ Seen = Literal["yes", "no", "unknown"]
 OF_ARCHIVE = re.compile(
     r"ham ?-?10000|isic|bcn ?-?20000"
 )  # in a name or description, in lower case
-UNTRAINED = ("random", "scratch", "colour")
+UNTRAINED = ("random", "scratch", "colour", "metadata")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from ..stats.paired import Estimate
 from .answers import Shortcut, ShortcutRow
 from .clinical import melanoma_class
 from .frozen import arm_features, make_heads
+from .image_arms import on_images
 from .roles import chosen_pairs
 from .trained_arm import FrozenHeads, TrainedStudy
 from .verdict import points
@@ -50,6 +51,7 @@ def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
     Reliance is the mean change of p(target) when the same image gets the ink: from −1 to 1, 0 where
     the ink says nothing, 1 where it alone decides.
     """
+    study, left_out = on_images(study)
     data, frozen, strengths = study.data, study.frozen, study.config.shortcut
     train = data.labels_of("train")
     target = target_class(data.classes, train)
@@ -83,7 +85,7 @@ def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
         rows=tuple(rows),
         differences=tuple(with_holm(differences)),
         reference=tuple(ink_alone(share, rho) for rho in strengths),
-        note=_note(study, arms),
+        note=f"{_note(study, arms)} {left_out}".rstrip(),
     )
     labels = {arm: study.trained[arm].arm.label for arm in arms}
     return dataclasses.replace(answer, text=_text(answer, labels))

@@ -1,9 +1,8 @@
 """The verdict of a comparison in words, from rules.
 
-At most four sentences: the plain VAE, which is what the paper trained, against the opponent and
-random weights, with the scope; the improved recipe under its own name; VAE and ImageNet side by
-side; the overfitting gap. What each may say stands in `conclusions`: nothing wider than its test,
-with own and shared settings alike. The rest is in `verdict_details`.
+The plain VAE, which is what the paper trained, against the opponent and random weights, with the
+scope; the improved recipe; VAE and ImageNet side by side; the overfitting gap; picture or patient. What
+each may say stands in `conclusions`: nothing wider than its test, with own and shared settings alike.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from ..stats.paired import Pair
 from .conclusions import ACCURACY, CLAIMED, GAPS, about_gap, conclusions, row_of
 from .extractor_words import best_extractor, what_differs
 from .families import METRIC
+from .metadata_words import picture_or_patient
 from .roles import (
     BEST_IMAGENET,
     BOTH,
@@ -167,7 +167,8 @@ class _Words:
 
     def sentences(self) -> tuple[str, ...]:
         parts = (self._lead(), self._recipe(), self._side_by_side(), self._gaps())
-        return tuple(f"{_capitalised(part)}." for part in parts if part)
+        patient = picture_or_patient(self.result, self.claims)
+        return tuple(f"{_capitalised(part)}." for part in (*parts, patient) if part)
 
     def _scope(self) -> str:
         config, data = self.result.config, self.result.dataset

@@ -192,11 +192,11 @@ def _choose_pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tu
 
 
 def _offered_arms(base: StudyConfig, models: Sequence[str]) -> list[str]:
-    """Usual arms, further recipes and input sizes, controls of width, models of the library."""
+    """Usual arms, further recipes and input sizes, controls of width, arms beside metadata, models of the library."""
     own = base.pretrain.recipe.name if base.pretrain else None
     sizes = [f"imagenet@{size}" for size in IMAGENET_SIZES if size != base.input_size]
     recipes = [f"recipe:{name}" for name in RECIPES if base.pretrain and name != own]
-    controls = ["imagenet+random", f"imagenet+{sizes[0]}"]
+    controls = ["imagenet+random", f"imagenet+{sizes[0]}", "metadata+vae", "metadata+imagenet"]
     bundles = [f"bundle:{name}" for name in models]
     return list(dict.fromkeys([*ARMS, *recipes, *sizes, *controls, *base.arms, *bundles]))
 

@@ -1,0 +1,51 @@
+"""Is it the picture or the patient: what the verdict says of arms with age, sex and site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..arms import BESIDE_METADATA, METADATA
+from ..formatting import listed, percent, points
+from .conclusions import ACCURACY
+from .roles import RANDOM
+from .study_result import Conclusion, StudyResult
+
+PHRASES = {
+    "higher": "more accurate than {}",
+    "lower": "less accurate than {}",
+    "equivalent": "as accurate as {} within 2 points",
+    "not shown": "not shown to differ from {}",
+    "depends on tuning": "without a firm answer against {}, as the two ways of tuning the classifier disagree",
+}
+
+
+def picture_or_patient(result: StudyResult, claims: Sequence[Conclusion]) -> str:
+    """What the tests against metadata alone, and of metadata beside a picture, say; empty without such arms."""
+    of_accuracy = {claim.arms: claim for claim in claims if claim.about == ACCURACY}
+    parts = [_alone(result, of_accuracy)] if METADATA in result.arms else []
+    for (a, b), claim in of_accuracy.items():
+        if a == f"{BESIDE_METADATA}{b}":
+            says = PHRASES[claim.says].format(f"{_name(result, b)} alone")
+            parts.append(f"{_name(result, a)} is {says} ({points(claim.tuned)} points)")
+    return "; ".join(parts)
+
+
+def _alone(result: StudyResult, claims: Mapping[tuple[str, ...], Conclusion]) -> str:
+    """The accuracy of metadata alone, and which arms with a picture are more accurate."""
+    entry = result.arms[METADATA]
+    names: dict[str, list[str]] = {}
+    for (a, b), claim in claims.items():
+        if b == METADATA:
+            names.setdefault(claim.says, []).append(_name(result, a))
+    outcomes = [
+        f"{listed(arms)} {'are' if len(arms) > 1 else 'is'} {PHRASES[says].format('that')}"
+        for says, arms in names.items()
+    ]
+    fields = entry.label.partition("(")[2].rstrip(")")
+    level = percent(entry.test["balanced_accuracy"].mean)
+    text = f"the patient’s metadata alone ({fields}), without a picture, have a balanced accuracy of {level}"
+    return f"{text}: {listed(outcomes)}" if outcomes else text
+
+
+def _name(result: StudyResult, arm: str) -> str:
+    return "random weights" if arm == RANDOM else result.arms[arm].label
