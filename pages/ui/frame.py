@@ -33,7 +33,17 @@ from derm_core.jobs.published import PublishedRun
 from derm_core.published import TAG
 from derm_core.workspace import Workspace
 from pages.ui import cached, scheduling, uploads, words
-from pages.ui.display import download, download_table, readable, show_chart, show_table  # noqa: F401  (frame.show_chart, …)
+from pages.ui.display import (  # noqa: F401  (frame.show_chart, …)
+    CHART_CONFIG,
+    download,
+    download_table,
+    draw_export_button,
+    file_name,
+    readable,
+    show_chart,
+    show_table,
+    with_camera,
+)
 from pages.ui.login import offer_logout, require_login
 from pages.ui.page_guides import GUIDES
 

@@ -92,9 +92,10 @@ def _draw_place(workspace: Workspace, answer: Answer, card: Card) -> None:
     )
     figure = map_scatter(points, x="x", y="y", title="", height=300)
     mark(figure, placed.image_2, "this image")
-    st.plotly_chart(
-        frame.readable(figure),
+    frame.show_chart(
+        figure,
+        None,
         key=f"place-{card.name}",
-        config={"displayModeBar": False},
+        caption="",
         alt="The image among the training images on two principal axes of the features",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,6 +13,9 @@ from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import ArmPrediction, Prediction, agreement_of, prediction_set
 from pages.ui import charts, frame, glossary, model_card, words
 from pages.ui.classify.models import class_name, column, heading, plain_class_name
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 DEFAULT_COVERAGE = "0.90"
 CARD_PARTS = {
@@ -62,10 +65,12 @@ def draw_answer(prediction: Prediction, cards: list[Card]) -> None:
 def draw_models(prediction: Prediction, cards: list[Card]) -> None:
     """Every model's probabilities and what follows from them, side by side."""
     order = list(dict.fromkeys(name for card in cards for name in card.classes))
+    bars = {}
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                _draw_model(prediction.arms[card.name], card, order, cards)
+                bars[card.name] = _draw_model(prediction.arms[card.name], card, order, cards)
+    frame.draw_export_button(bars, "Probability of each class", table=None, key="bars")
 
 
 # ---- all models together -----------------------------------------------------------------------
@@ -161,8 +166,8 @@ def _choose_coverage(cards: list[Card]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def _draw_model(arm: ArmPrediction, card: Card, order: list[str], cards: list[Card]) -> None:
-    """The most probable class, what follows from the probabilities, a bar for every class, and the model's accuracy."""
+def _draw_model(arm: ArmPrediction, card: Card, order: list[str], cards: list[Card]) -> Figure:
+    """The most probable class, what follows from it, a bar for every class (returned), and the model's accuracy."""
     style, probabilities = arm_style(card.arm, card.label), arm.probabilities
     st.markdown(
         f"{heading(card, cards)} {words.aside('most probable class')}",
@@ -174,14 +179,15 @@ def _draw_model(arm: ArmPrediction, card: Card, order: list[str], cards: list[Ca
         st.markdown("  \n".join(facts))
     names = {key: class_name(card, key) for key in order if key in probabilities}
     values = [f"{name} {words.chance(probabilities[key])}" for key, name in names.items()]
+    bars = frame.readable(
+        charts.probability_bars(probabilities, colour=style.colour, order=list(names), names=names)
+    )
     st.plotly_chart(
-        frame.readable(
-            charts.probability_bars(
-                probabilities, colour=style.colour, order=list(names), names=names
-            )
-        ),
+        bars,
         key=f"bars-{card.name}",
-        config={"displayModeBar": False},
+        config=frame.with_camera(
+            frame.CHART_CONFIG, frame.file_name(f"probability of each class {card.name}")
+        ),
         alt=f"{style.name}: {', '.join(values)}",
     )
     calibrated = "Calibrated" if card.temperature else "Uncalibrated"
@@ -191,6 +197,7 @@ def _draw_model(arm: ArmPrediction, card: Card, order: list[str], cards: list[Ca
     missing = [text for part, text in CARD_PARTS.items() if not getattr(card, part)]
     if missing:
         st.caption(f":material/info: This model's card does not have {words.listed(missing)}.")
+    return bars
 
 
 def _decisions(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
