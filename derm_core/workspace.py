@@ -62,6 +62,7 @@ class RunFiles:
             own best setting.
         shared_predictions: the same with one setting for all arms.
         decisions: the class that every arm decides for, by test image.
+        marks: the marks of images that a study used.
         label_efficiency_predictions: test probabilities of a fold at each share of the labels.
         linear_head_predictions: test probabilities of a fold with linear heads.
         map_info: settings and quality of a map.
@@ -95,6 +96,7 @@ class RunFiles:
         self.predictions = self.artefacts / "predictions.parquet"
         self.shared_predictions = self.artefacts / "predictions-shared.parquet"
         self.decisions = self.artefacts / "decisions.parquet"
+        self.marks = self.artefacts / "marks.csv"
         self.label_efficiency_predictions = self.artefacts / "extras" / "label_efficiency.npz"
         self.linear_head_predictions = self.artefacts / "extras" / "linear_head.npz"
         self.map_info = self.artefacts / "map.json"
@@ -148,6 +150,7 @@ class DatasetPaths:
         stores: folder of the decoded images, by size.
         images: folder of the images of a dataset that brings no files of its own.
         masks: folder of the lesion masks of a synthetic dataset.
+        marks: what people marked of its images, one row an image.
     """
 
     root: Path
@@ -159,10 +162,15 @@ class DatasetPaths:
         self.stores = self.root / "stores"
         self.images = self.root / "images"
         self.masks = self.root / "masks"
+        self.marks = self.root / "marks.csv"
 
     def store(self, size: int, interpolation: str = "bicubic") -> Path:
         """Folder of the images decoded at `size` pixels: "64", or "224-bilinear"."""
         return self.stores / f"{ImageForm(size, interpolation)}"
+
+    def used_marks(self, sha256: str) -> Path:
+        """The marks that a run used, by their hash."""
+        return self.root / "used-marks" / f"{sha256}.csv"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from ..config.shared import Draw, Splits
+from ..config.shared import Draw, Splits, UsedMarks
 from ..data.used_images import SplitRule
 from ..records import Range, named, optional
 
@@ -58,6 +58,7 @@ class Split:
         note: what crosses the official split, where it was used.
         counts, groups: images and groups of each part.
         looked_before: the most earlier runs that tested one of its test images.
+        marks: marks of the dataset's images that were used: exclusions and changed labels.
     """
 
     seed: int | None = None
@@ -69,10 +70,11 @@ class Split:
     counts: Mapping[str, int] | None = optional()
     groups: Mapping[str, int] | None = optional()
     looked_before: int | None = optional()
+    marks: UsedMarks | None = optional()
 
     @property
     def rule(self) -> SplitRule:
-        """What gives the images and the split again."""
+        """What gives the images and the split again; images that marks left out are among them."""
         return SplitRule(
             seed=self.seed or 0, splits=self.splits, max_images=self.max_images, draw=self.draw
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from ..records import Checked, Range, require
+from ..records import Checked, Range, optional, require
 from .shared import (
     AugmentConfig,
     BackboneConfig,
@@ -23,6 +23,7 @@ from .shared import (
     Share,
     ShareBelowOne,
     Splits,
+    UsedMarks,
     check_fold,
 )
 
@@ -124,6 +125,7 @@ class PretrainConfig(Checked):
             "before_split", as earlier versions did, to repeat a run of theirs.
         folds: number of folds; 0: the one split.
         fold: fold whose training images are used, counted from 1.
+        marks: marks of the dataset's images whose exclusions are left out.
     """
 
     dataset: str
@@ -141,6 +143,7 @@ class PretrainConfig(Checked):
     draw: Draw = "by_split"
     folds: FoldCount = 0
     fold: int | None = None
+    marks: UsedMarks | None = optional()
 
     kind: ClassVar[str] = "pretrain"
 

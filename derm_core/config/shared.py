@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ..formatting import count
 from ..records import Checked, Range, Rule, require
 
 ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour", "metadata")
@@ -31,6 +33,10 @@ Device = Annotated[
 ]
 FoldCount = Annotated[
     int, Rule(lambda folds: folds == 0 or 2 <= folds <= 20, "0 for none, else 2 to 20")
+]
+
+Sha256 = Annotated[
+    str, Rule(lambda text: re.fullmatch("[0-9a-f]{64}", text) is not None, "64 hexadecimal digits")
 ]
 
 
@@ -103,3 +109,30 @@ class AugmentConfig(Checked):
     cast: ShareBelowOne = 0.0
     mask_ratio: ShareBelowOne = 0.0
     mask_patch: Annotated[int, Range(1)] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsedMarks(Checked):
+    """The marks of a dataset's images that a run uses (data.marks); `str` gives them in words.
+
+    Attributes:
+        sha256: of the table of these marks, which is kept with the dataset (data.used_marks).
+        exclusions: images that are left out.
+        new_labels: images whose label is that of the mark in place of the dataset's.
+    """
+
+    sha256: Sha256
+    exclusions: Annotated[int, Range(0)] = 0
+    new_labels: Annotated[int, Range(0)] = 0
+
+    def __str__(self) -> str:
+        """In words, such as with 12 exclusions and 3 changed labels."""
+        parts = [
+            count(number, what)
+            for number, what in (
+                (self.exclusions, "exclusion"),
+                (self.new_labels, "changed label"),
+            )
+            if number
+        ]
+        return f"with {' and '.join(parts)}"

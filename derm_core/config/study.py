@@ -38,6 +38,7 @@ from .shared import (
     Share,
     ShareBelowOne,
     Splits,
+    UsedMarks,
     at_least_one,
     check_fold,
 )
@@ -180,6 +181,8 @@ class StudyConfig(Checked):
         fold_runs: ids of the studies of the folds; the supervisor fills them in.
         count_seen: whether arms whose pretraining has seen the dataset's images take part in the
             verdict all the same.
+        marks: marks of the dataset's images that are used (`study.marks`): exclusions, and new labels
+            where these were asked for.
     """
 
     dataset: str
@@ -232,6 +235,7 @@ class StudyConfig(Checked):
     fold: int | None = None
     fold_runs: tuple[str, ...] = ()
     count_seen: bool = optional(False)
+    marks: UsedMarks | None = optional()
 
     kind: ClassVar[str] = "study"
 
@@ -273,6 +277,17 @@ class StudyConfig(Checked):
         if self.folds:
             self._check_folds()
         self._check_arms()
+        self._check_marks()
+
+    def _check_marks(self) -> None:
+        own = self.marks.exclusions if self.marks else 0
+        pretrain = self.pretrain.marks if self.pretrain else None
+        require(
+            self.pretrain is None or (pretrain.exclusions if pretrain else 0) == own,
+            "pretrain.marks",
+            pretrain,
+            f"the study's own exclusions ({own}): its pretraining leaves out the same images",
+        )
 
     def _check_arms(self) -> None:
         different = {frozenset(arm_parts(arm)) for arm in self.arms}

@@ -6,16 +6,17 @@ the images and the split of the run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..config import EmbedConfig, PretrainConfig, StudyConfig
-from ..config.shared import Draw, Splits
+from ..config.shared import Draw, Splits, UsedMarks
 from .manifest import Dataset
 from .official_split import OfficialSplit, count_crossing, official_split
 from .sampling import draw_before_split, draw_by_split
-from .splits import SPLITS, fold_split, split_dataset
+from .splits import SPLITS, fold_split, split_dataset, split_fingerprint
+from .used_marks import left_out_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +29,20 @@ class SplitRule:
     draw: Draw = "by_split"
     folds: int = 0
     fold: int | None = None
+    marks: UsedMarks | None = None
 
     @classmethod
     def of(cls, config: EmbedConfig | PretrainConfig | StudyConfig) -> SplitRule:
         """The rule of a config."""
-        return cls(
+        of_all = cls(
             seed=config.split_seed,
             splits=config.splits,
             max_images=config.max_images,
             draw=config.draw,
-            folds=config.folds if not isinstance(config, EmbedConfig) else 0,
-            fold=config.fold if not isinstance(config, EmbedConfig) else None,
         )
+        if isinstance(config, EmbedConfig):
+            return of_all
+        return replace(of_all, folds=config.folds, fold=config.fold, marks=config.marks)
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,18 @@ class UsedImages:
         rows: (n,) manifest rows, ascending.
         split: (n,) int8 indices into SPLITS.
         official: what has to be known of the official split, where it is used.
+        before_marks: the same with the images that marks leave out; None where they leave out none.
     """
 
     rows: np.ndarray
     split: np.ndarray
     official: OfficialSplit | None = None
+    before_marks: UsedImages | None = None
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """Names the split, whatever marks leave out: they move no image to another part."""
+        whole = self.before_marks or self
+        return split_fingerprint(whole.split, dataset.frame["image_id"].to_numpy()[whole.rows])
 
     def members(self, name: str) -> np.ndarray:
         """Manifest rows of one part."""
@@ -67,12 +77,31 @@ def used_images(dataset: Dataset, rule: SplitRule) -> UsedImages:
 
     With `max_images` the whole dataset is split and each part drawn from in its share, so that an
     image's part does not depend on how many are used. In folds, and in runs of versions that did
-    so, images are drawn first and split then.
+    so, images are drawn first and split then. What marks leave out is taken from the result, so that
+    every other image is used and stands in the same part with marks and without.
 
     Raises:
         ConfigError: the official split is asked for and the dataset has none.
-        DataError: the official split cannot be used, or there are fewer groups than folds.
+        DataError: the official split cannot be used, there are fewer groups than folds, or the marks
+            are gone.
     """
+    drawn = _drawn_images(dataset, rule)
+    left_out = left_out_ids(dataset.paths, rule.marks)
+    if not left_out:
+        return drawn
+    staying = ~dataset.frame["image_id"].iloc[drawn.rows].isin(left_out).to_numpy()
+    official = drawn.official
+    if official:
+        whole = np.full(len(dataset), -1, np.int8)
+        whole[drawn.rows] = drawn.split
+        official = replace(
+            count_crossing(dataset, drawn.rows[staying], whole), left_out=official.left_out
+        )
+    return UsedImages(drawn.rows[staying], drawn.split[staying], official, drawn)
+
+
+def _drawn_images(dataset: Dataset, rule: SplitRule) -> UsedImages:
+    """The images of a run and their split, whatever is marked."""
     labels, groups = dataset.labels, dataset.groups
     if rule.splits == "grouped" and (rule.folds or rule.draw == "before_split"):
         rows = draw_before_split(labels, groups, rule.max_images, rule.seed)

@@ -116,7 +116,7 @@ def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
 
     The latter where both name the same dataset and split seed, so that the images which the map
     calls training are those that the weights have seen. A map that asks for the official split
-    gets it.
+    gets it. Images that marks left out of the training are on the map all the same.
     """
     rule = SplitRule.of(config)
     kind, _, name = config.arm.partition(":")
@@ -135,5 +135,5 @@ def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
         return rule
     trained = SplitRule.of(source)
     if (trained.seed, trained.max_images) == (rule.seed, rule.max_images):
-        return trained
+        return replace(trained, marks=None)
     return replace(rule, splits=trained.splits) if trained.seed == rule.seed else rule

@@ -18,6 +18,7 @@ from ..errors import ConfigError, DataError, NotFound
 from ..files import read_json
 from ..nets.pretrained_sources import require_obtainable
 from ..publish.study_arm import require_publishable
+from ..study.marks import require_enough
 from ..workspace import Workspace
 from . import supervisor
 
@@ -39,7 +40,8 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         BundleError: a model is damaged, or a classifier where an extractor is needed.
         ConfigError: a study is to be tested on its own dataset, models differ in their classes, a
             dataset shares no class with them, or has no official split where that is asked for.
-        DataError: the official split that is asked for cannot be used, or metadata are and there are none.
+        DataError: the official split that is asked for cannot be used, metadata are and there are none,
+            or the marks that are used leave no image of a class in a part.
         RunError: what is to be published is not a finished study's arm and seed.
         WeightsUnavailable: those of an arm with its own network are not here and cannot be fetched.
     """
@@ -64,6 +66,8 @@ def check(workspace: Workspace, config: RunConfig) -> None:
                     "out, or compare on a dataset that has them."
                 )
             require_metadata(load_dataset(workspace, config.dataset))
+        if config.marks:
+            require_enough(config, load_dataset(workspace, config.dataset))
         for own in filter(None, map(own_architecture, config.parts)):
             require_obtainable(own)
 

@@ -16,6 +16,7 @@ from ..data.cautions import group_caution, known_group_kinds
 from ..data.manifest import DatasetInfo, PriorityMap, load_dataset
 from ..data.official_split import describe_official
 from ..data.triage import describe_map, descriptions, priority_map
+from ..data.used_marks import describe_used
 from ..errors import ConfigError
 from ..nets.head import Classifier
 from ..nets.vae import VAE
@@ -84,6 +85,7 @@ def build_card(
             *provenance.limits(data, source.input_size),
             *_split_note(source),
             *_mapping_note(source),
+            *_marks_note(source),
         ),
         license=provenance.weights_license(data, initial.get("data")),
         temperature=_temperature(validation, fitting),
@@ -123,6 +125,7 @@ def _split(source: StudyArm) -> Split:
         counts=split.counts,
         groups=split.groups,
         looked_before=looks.max if looks else split.looked_before,
+        marks=config.marks,
     )
 
 
@@ -159,6 +162,11 @@ def _mapping_note(source: StudyArm) -> list[str]:
 def _split_note(source: StudyArm) -> list[str]:
     official = source.study.split.official
     return [describe_official(official)] if official and official.leaks else []
+
+
+def _marks_note(source: StudyArm) -> list[str]:
+    config = source.config
+    return [describe_used(config.marks, config.pretrain is not None)] if config.marks else []
 
 
 def _priority(source: StudyArm, info: DatasetInfo) -> Priority | None:

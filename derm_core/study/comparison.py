@@ -127,8 +127,11 @@ class Comparison:
         caveats = transductive([one.arm for one in study.trained.values()])
         if data.official and data.official.leaks:
             caveats.insert(0, describe_official(data.official))
-        dataset = dataset_summary(data.dataset, data, study.config.input_size)
-        if enlarged := describe_enlarged(dataset.enlarged or 0.0, study.config.input_size):
+        config = study.config
+        dataset = dataclasses.replace(
+            dataset_summary(data.dataset, data, config.input_size), marks=config.marks
+        )
+        if enlarged := describe_enlarged(dataset.enlarged or 0.0, config.input_size):
             caveats.append(enlarged)
         return StudyResult(
             run_id=study.run.id,

@@ -18,7 +18,8 @@ from ..config import StudyConfig, from_dict
 from ..data.manifest import load_dataset
 from ..data.splits import SPLITS, split_fingerprint
 from ..data.triage import as_priorities
-from ..data.used_images import SplitRule, used_images
+from ..data.used_images import SplitRule, UsedImages, used_images
+from ..data.used_marks import with_new_labels
 from ..errors import RunError
 from ..files import read_json
 from ..heads.grid import CURVES
@@ -101,17 +102,20 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
     rule = SplitRule.of(config)
     used = [used_images(dataset, replace(rule, fold=k + 1)) for k in range(config.folds)]
     rows, splits = used[0].rows, [fold.split for fold in used]
-    groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
-    part = np.argmax([split == SPLITS.index("test") for split in splits], 0) + 1
+    groups = dataset.groups[rows]
+    part, whole = _tested_in(used), [fold.before_marks or fold for fold in used]
+    ids = dataset.frame["image_id"].to_numpy()[whole[0].rows]
+    fingerprint = split_fingerprint(_tested_in(whole), ids)
+    dataset = with_new_labels(dataset, config.marks)
     if config.labels == "priority":
         dataset = as_priorities(dataset)
     everything = np.full(len(rows), SPLITS.index("test"), np.int8)
-    labels, fingerprint = dataset.labels[rows], split_fingerprint(part, ids)
+    labels = dataset.labels[rows]
     data = StudyData(dataset, None, rows, labels, groups, everything, fingerprint)
     runs = [workspace.run(run_id) for run_id in config.fold_runs]
     folds = [
-        _read(config, data, split, number, run)
-        for number, (split, run) in enumerate(zip(splits, runs, strict=False), start=1)
+        _read(config, data, of_fold, number, run)
+        for number, (of_fold, run) in enumerate(zip(used, runs, strict=False), start=1)
     ]
     chosen = _chosen(folds)
     arms = list(settle([arm for arm in _arms(folds) if arm not in KINDS], chosen))
@@ -130,8 +134,15 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
     return JoinedFolds(folds, data, trained, fold_of, log_priors, shared, chosen)
 
 
+def _tested_in(folds: list[UsedImages]) -> np.ndarray:
+    """(n,) the number of the fold that tests each image used."""
+    tested = [fold.split == SPLITS.index("test") for fold in folds]
+    numbers: np.ndarray = np.argmax(tested, 0) + 1
+    return numbers
+
+
 def _read(
-    config: StudyConfig, data: StudyData, split: np.ndarray, number: int, run: RunFiles
+    config: StudyConfig, data: StudyData, used: UsedImages, number: int, run: RunFiles
 ) -> Fold:
     try:
         result, own = read_study(run.study), from_dict(read_json(run.config))
@@ -145,14 +156,15 @@ def _read(
         not isinstance(own, StudyConfig)
         or (own.folds, own.fold, own.seeds) != wanted
         or result.dataset.fingerprint != data.dataset.fingerprint
-        or result.split.fingerprint != split_fingerprint(split, data.image_ids)
+        or result.split.fingerprint != used.fingerprint(data.dataset)
+        or own.marks != config.marks
         or result.labels != data.task
     ):
         raise RunError(
             f"Fold {number} ({run.id}) was made from other images, labels or settings than {config.dataset} has "
             "now; give the same command again, so that it is made anew."
         )
-    return Fold(number, run, result, split)
+    return Fold(number, run, result, used.split)
 
 
 def _arms(folds: list[Fold]) -> list[str]:

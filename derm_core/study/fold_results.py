@@ -37,6 +37,7 @@ from .looks import count_looks
 from .paper import majority_row
 from .protocol_record import join_protocols
 from .roles import chosen_pairs
+from .study_data import record_marks
 from .study_result import FoldGrid, FoldRow, Grid, PaperRow, StudyResult
 from .summaries import SplitSummary
 from .trained_arm import TrainedStudy
@@ -64,6 +65,7 @@ def combine_folds(
     data = joined.data
     results = [fold.result for fold in joined.folds]
     fixed = join_protocols(config, data.dataset.fingerprint, run, results)
+    record_marks(run, config, data.dataset)
     study = TrainedStudy(
         config,
         workspace,

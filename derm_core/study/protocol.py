@@ -13,6 +13,7 @@ from ..data.dataset_facts import describe_enlarged, short_sides
 from ..data.official_split import describe_official, describe_unused
 from ..data.on_demand import open_for_run
 from ..data.triage import describe_map
+from ..data.used_marks import describe_used
 from ..errors import RunError
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
@@ -36,7 +37,7 @@ from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
 from .scratch import fitting_arms, with_scratch
 from .seen import seen_by
-from .study_data import StudyData, prepare, record_task, with_stores
+from .study_data import StudyData, prepare, record_marks, record_task, with_stores
 from .study_result import Grid, study_json
 from .trained_arm import TrainedStudy
 from .weight_sources import check_sources
@@ -82,6 +83,7 @@ def _one_split(
         protocol = fix_protocol(config, dataset.fingerprint, run)
         data = yield from prepare(config, workspace)
         record_task(run, data)
+        record_marks(run, config, data.dataset)
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
         arms, notes = _arms(config, workspace, data)
         forms = [part.form for arm in arms for part in arm.parts]
@@ -134,6 +136,8 @@ def _arms(
         notes.append(unused)
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
+    if config.marks:
+        notes.append(describe_used(config.marks, config.pretrain is not None))
     notes += missing + check_sources(config, workspace, data, arms) + _enlarged(data, arms)
     notes += dict.fromkeys(
         part.info["encoding"] for arm in arms for part in arm.parts if "encoding" in part.info

@@ -108,6 +108,8 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         "label_fractions": sorted({*rest.pop("label_fractions"), 1.0}),
         "settings": rest,
     }
+    if marks := rest.pop("marks", None):
+        content["marks"] = marks
     if own_networks(arms):
         content["seen"] = SEEN_RULE
     plain: dict[str, Any] = to_json(content)

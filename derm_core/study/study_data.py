@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from ..config import StudyConfig
 from ..config.shared import ImageForm
 from ..data.manifest import Dataset
 from ..data.official_split import OfficialSplit
 from ..data.on_demand import open_images
-from ..data.splits import SPLITS, split_fingerprint
+from ..data.splits import SPLITS
 from ..data.triage import as_priorities
 from ..data.used_images import SplitRule, used_images
+from ..data.used_marks import used_marks_file, with_new_labels
 from ..errors import DataError, RunError
 from ..events import Event
-from ..files import read_json, write_json
+from ..files import read_json, write_atomic, write_json
 from ..records import to_json
 from ..workspace import RunFiles, Workspace
 
@@ -32,7 +34,7 @@ class StudyData:
         labels: (n,) class index, -1 without a label.
         groups: (n,) codes of patients or lesions, which a split never parts.
         split: (n,) index into SPLITS.
-        fingerprint: names the split.
+        fingerprint: names the split, whatever marks leave out of it.
         official: what has to be known of the official split, where it is used.
         other_stores: {how they are decoded: the pixels} of arms that read another size.
     """
@@ -95,7 +97,7 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     """The dataset of a study or embedding, its stores and its split by patients.
 
     The synthetic dataset is made on first need. The split is that of the classes, also where labels
-    are priorities.
+    are priorities or new ones of marks.
 
     Raises:
         NotFound: for an unknown dataset.
@@ -108,12 +110,14 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     for size in getattr(config, "other_sizes", ()):
         _, store_at_size = yield from open_images(workspace, config.dataset, size)
         other_stores[ImageForm(size)] = store_at_size
-    used = used_images(dataset, SplitRule.of(config))
-    rows, split = used.rows, used.split
-    groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
+    rule = SplitRule.of(config)
+    used = used_images(dataset, rule)
+    rows, split, fingerprint = used.rows, used.split, used.fingerprint(dataset)
+    groups = dataset.groups[rows]
+    dataset = with_new_labels(dataset, rule.marks)
     if getattr(config, "labels", "classes") == "priority":
         dataset = as_priorities(dataset)
-    labels, fingerprint = dataset.labels[rows], split_fingerprint(split, ids)
+    labels = dataset.labels[rows]
     data = StudyData(
         dataset, store, rows, labels, groups, split, fingerprint, used.official, other_stores
     )
@@ -130,6 +134,12 @@ def with_stores(
         opened = open_images(workspace, data.dataset.name, form.size, form.interpolation)
         _, stores[form] = yield from opened
     return replace(data, other_stores=stores)
+
+
+def record_marks(run: RunFiles, config: StudyConfig, dataset: Dataset) -> None:
+    """Keep the marks that a study uses with its run. Raises DataError where they are gone."""
+    if config.marks:
+        write_atomic(run.marks, used_marks_file(dataset.paths, config.marks))
 
 
 def record_task(run: RunFiles, data: StudyData) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..config.shared import UsedMarks
 from ..data.official_split import OfficialSplit
 from ..records import optional
 
@@ -25,6 +26,7 @@ class DatasetSummary:
         unlabelled: images of those used that have no label.
         excluded: {reason: files that the import left out}.
         attributes: {name: images of those used that have a value}.
+        marks: marks of its images that were used: exclusions and changed labels.
 
     What earlier versions did not record is None.
     """
@@ -47,6 +49,7 @@ class DatasetSummary:
     unlabelled: int | None = optional()
     excluded: dict[str, int] | None = optional()
     attributes: dict[str, int] | None = optional()
+    marks: UsedMarks | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)

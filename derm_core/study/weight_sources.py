@@ -12,12 +12,15 @@ import pandas as pd
 from ..bundles.card import Card
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import StudyConfig, to_dict
+from ..config.shared import UsedMarks
 from ..data.known_datasets import cited_set
 from ..data.manifest import Dataset, load_dataset
-from ..data.splits import split_fingerprint
 from ..data.used_images import used_images
-from ..errors import DermError, RunError
+from ..data.used_marks import left_out_ids
+from ..errors import DataError, DermError, RunError
 from ..files import read_json
+from ..formatting import count
+from ..records import from_json
 from ..workspace import Workspace
 from .arms import Arm
 from .study_data import StudyData
@@ -77,10 +80,40 @@ def _check_vae(
             f"have seen this study's test images ({_split_settings(to_dict(config))}): use the same values, or "
             "pretrain again."
         )
+    else:
+        notes += _check_marks(config, data, who, theirs.get("marks"))
     if theirs["input_size"] != config.input_size:
         notes.append(
             f"{who} was pretrained at {theirs['input_size']} px; this study reads "
             f"{config.input_size} px."
+        )
+    return notes
+
+
+def _check_marks(
+    config: StudyConfig, data: StudyData, who: str, marks: Mapping[str, Any] | None
+) -> list[str]:
+    """Images that the study leaves out and the VAE may have seen, or the other way round.
+
+    marks: of the VAE's config.
+    """
+    paths, used = data.dataset.paths, from_json(UsedMarks, marks) if marks else None
+    if used == config.marks:
+        return []
+    own = left_out_ids(paths, config.marks)
+    try:
+        theirs = left_out_ids(paths, used)
+    except DataError:
+        return [f"{who} was pretrained {used}; which images these are is not known here."]
+    notes = []
+    if seen := len(own - theirs):
+        notes.append(
+            f"{who} may have seen the pixels, never the labels, of {count(seen, 'image')} that this study leaves "
+            "out as marked: it was pretrained without these marks."
+        )
+    if unseen := len(theirs - own):
+        notes.append(
+            f"{who} was pretrained {used}: it has not seen {count(unseen, 'image')} that this study uses."
         )
     return notes
 
@@ -146,11 +179,10 @@ def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
             used = used_images(source, card.split.rule)
         except DermError:
             continue
-        ids = source.frame["image_id"].to_numpy()[used.rows]
-        if split_fingerprint(used.split, ids) == fingerprint:
+        if used.fingerprint(source) == fingerprint:
             labels = source.labels[used.members("train")]
             counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
-            same = list(source.classes) == list(card.classes)
+            same = list(source.classes) == list(card.classes) and not card.split.marks
             shares = counts / counts.sum() if same else _shares(card)
             learnt = source.frame.iloc[np.setdiff1d(used.rows, used.members("test"))]
             return Origin(learnt, name, shares)

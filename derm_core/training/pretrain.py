@@ -17,7 +17,6 @@ import torch
 from ..config import PretrainConfig, to_dict
 from ..data.official_split import describe_official
 from ..data.on_demand import open_images
-from ..data.splits import split_fingerprint
 from ..data.used_images import SplitRule, used_images
 from ..errors import DataError
 from ..events import Event, log
@@ -94,6 +93,8 @@ def load_data(config: PretrainConfig, workspace: Workspace):
         )
     if used.official:
         yield log(describe_official(used.official))
+    if config.marks:
+        yield log(f"Pretraining {config.marks}: these images are not shown to the VAE.")
     transductive = config.images == "all"
     seen = rows if transductive else train
     if transductive:
@@ -114,9 +115,7 @@ def load_data(config: PretrainConfig, workspace: Workspace):
             **({"official": to_json(used.official)} if used.official else {}),
             "folds": config.folds,
             "fold": config.fold,
-            "split_fingerprint": split_fingerprint(
-                used.split, dataset.frame["image_id"].to_numpy()[rows]
-            ),
+            "split_fingerprint": used.fingerprint(dataset),
             "images": {"train": len(train), "val": len(val)},
             "transductive": transductive,
             "pretrained_on": len(seen),

@@ -54,7 +54,7 @@ def conditions(result: StudyResult) -> str:
     return " · ".join(
         (
             f"{data.name}: {data.images:,} images, {group_count(data.groups, data.groups_known)}, "
-            f"{data.classes} classes",
+            f"{data.classes} classes" + (f", {data.marks}" if data.marks else ""),
             parts,
             what_differs(result)
             or f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px",

@@ -115,7 +115,8 @@ def describe_excluded(data: DatasetSummary) -> str:
     files = f"{count(sum(data.excluded.values()), 'file')} left out at import"
     files += f": {listed}" if listed else ""
     files += f"; for other reasons ({more:,})" if more else ""
-    return f"{files}. {count(data.unlabelled or 0, 'image')} without a label."
+    marked = f" As people marked its images: {data.marks}." if data.marks else ""
+    return f"{files}. {count(data.unlabelled or 0, 'image')} without a label.{marked}"
 
 
 def pair_name(result: StudyResult, a: str, b: str) -> str:

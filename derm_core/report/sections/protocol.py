@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...config.shared import UsedMarks
+from ...records import from_json
 from ...study.roles import is_primary
 from ...study.study_result import StudyResult
 from ..section import Section
@@ -37,6 +39,7 @@ def protocol(result: StudyResult) -> Section | None:
         f"{_values(grid['weight_decays'])}; {grid['rule']}",
         "Split": f"{split['splits']}, seed {split['split_seed']}, "
         + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
+        **_marks(content.get("marks")),
         "Seeds": _values(content["seeds"]),
         "Shares of the labels": _values(content["label_fractions"]) or "all labels only",
         "Metrics": ", ".join(map(quantity_name, content["metrics"])),
@@ -48,6 +51,14 @@ def protocol(result: StudyResult) -> Section | None:
         finding=f"Fixed on {date} UTC, before this study tested an image.",
         table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
     )
+
+
+def _marks(marks: Mapping[str, Any] | None) -> dict[str, str]:
+    """Exclusions and changed labels, with the hash of their table."""
+    if not marks:
+        return {}
+    used = from_json(UsedMarks, marks)
+    return {"Marks of images": f"{used}; SHA-256 of their table {used.sha256}"}
 
 
 def _primary(pair: Sequence[str], names: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from .parts import arm_results
 
 CONDITIONS = {
     "split": lambda result: result.split.fingerprint,
+    "marks of images": lambda result: result.dataset.marks,
     "classes": lambda result: tuple(result.classes),
     "regime": lambda result: result.config.get("regime"),
     "input size": lambda result: result.config.get("input_size"),
@@ -25,7 +26,7 @@ CONDITIONS = {
 
 
 def not_comparable(results: Mapping[str, StudyResult]) -> list[str]:
-    """Which of split, classes, regime and input size are not the same in all studies."""
+    """Which of split, marks, classes, regime and input size are not the same in all studies."""
     return [
         name
         for name, value_of in CONDITIONS.items()
