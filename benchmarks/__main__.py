@@ -101,7 +101,8 @@ def main(arguments: list[str] | None = None, package: ModuleType = benchmarks) -
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name in names(package):
         module = load(name, package)
-        command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
+        aliases = [name.replace("-", "_")] if "-" in name else []
+        command = commands.add_parser(name, aliases=aliases, help=module.__doc__.splitlines()[0])
         command.add_argument(
             "--json", action="store_true", help="one JSON object on standard output"
         )
@@ -122,7 +123,7 @@ def main(arguments: list[str] | None = None, package: ModuleType = benchmarks) -
         return 1
     given = sys.argv[1:] if arguments is None else arguments
     result = {
-        "name": args.name,
+        "name": args.name.replace("_", "-"),
         "command": spoken(given, package),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         **result,

@@ -1,0 +1,171 @@
+"""The first minute: clicks and seconds from a new app to a verdict, to a map with images, to a prediction of one's own.
+
+    clicks_to_verdict, seconds_to_verdict          the headline of a finished study on Home
+    clicks_to_map, seconds_to_map                  a published map on Latent space, and an image beside it for the dot
+                                                   under the pointer; null where studies/ has no map
+    clicks_to_prediction, seconds_to_prediction    a generated image is dropped on Classify; the answers of two models
+    hover_ms                                       see `benchmarks hover`; null without it
+    missed                                         which of these miss their limit: 1 click, 3 s, 150 ms
+
+Each is measured with an app of its own, started as `make app` does, on an empty workspace, offline, in a fresh tab. The
+clock starts when the app has answered the first request for Home. Seconds are medians. Needs Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from derm_core.bundles.sample_images import sample_images
+from derm_core.errors import NotFound
+from derm_core.jobs.published import published_runs
+from derm_core.published import published_studies
+from derm_core.study.study_result import read_study
+from derm_core.workspace import REPOSITORY, Workspace
+
+LIMITS = {"clicks": 1, "seconds": 3.0, "hover_ms": 150.0}
+REPEATS = 3
+PATIENCE_MS = 120_000
+SHARED = Path(os.environ.get("DERM_SHARED") or REPOSITORY.parent / "shared")
+POINTS = 100  # a map has more than that
+MAP_DRAWN = f"""() => [...document.querySelectorAll('.js-plotly-plot')].some(chart => (chart._fullData || [])
+    .reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0) > {POINTS})"""
+
+
+Goal = Callable[["Reader"], None]
+
+
+class Reader:
+    """Somebody in front of a tab, whose clicks are counted."""
+
+    def __init__(self, tab: Any) -> None:
+        self.tab = tab
+        self.clicks = 0
+
+    def click(self, role: str, name: str) -> None:
+        self.tab.get_by_role(role, name=name).first.click()
+        self.clicks += 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", default=str(SHARED / "weights"), help="the weights folder")
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Clicks and median seconds to each goal. Raises NotFound without a browser."""
+    goals = {"verdict": verdict(), "map": published_map(), "prediction": prediction()}
+    result: dict[str, Any] = {}
+    for name, goal in goals.items():
+        measured = [measure(goal, args.weights) for _ in range(args.repeats)] if goal else []
+        print(f"{name}: {measured or 'nothing to measure'}", file=sys.stderr)
+        result |= summary(name, measured)
+    result["hover_ms"] = None
+    slowest = max(result[f"seconds_to_{name}"] or 0.0 for name in goals)
+    return {
+        "ratio": slowest / LIMITS["seconds"],
+        "limit": 1.0,
+        "better": "lower",
+        "ours": slowest,
+        "against": LIMITS["seconds"],
+        "unit": "s",
+        "peer": "the limit of 3 s to a verdict, a map and a prediction; ours is the slowest of the three",
+        **result,
+        "limits": LIMITS,
+        "missed": missed(result),
+        "repeats": args.repeats,
+    }
+
+
+def missed(result: dict) -> list[str]:
+    """Which figures miss their limit; one that is not known misses none."""
+    kinds = {name: next(kind for kind in LIMITS if name.startswith(kind)) for name in result}
+    return [
+        name for name, value in result.items() if value is not None and value > LIMITS[kinds[name]]
+    ]
+
+
+def summary(name: str, measured: list[tuple[int, float]]) -> dict[str, float | None]:
+    """The most clicks and the median seconds; None without a measurement."""
+    return {
+        f"clicks_to_{name}": max((clicks for clicks, _ in measured), default=None),
+        f"seconds_to_{name}": statistics.median(s for _, s in measured) if measured else None,
+    }
+
+
+def measure(goal: Goal, weights: str) -> tuple[int, float]:
+    """(clicks, seconds) from the first answer of a new app to a goal."""
+    with new_app(weights) as reader:
+        started = time.perf_counter()
+        goal(reader)
+        return reader.clicks, time.perf_counter() - started
+
+
+@contextmanager
+def new_app(weights: str) -> Iterator[Reader]:
+    """A new app on an empty workspace, and somebody whose request for Home has been answered."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.conftest import FLAGS
+    from tests.browser.support import serve
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise NotFound(
+            "benchmarks first-minute needs Chromium, which is not installed (Debian: apt-get install chromium)."
+        )
+    settings = {"DERM_WEIGHTS": weights} if Path(weights).is_dir() else {}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        try:
+            tab = browser.new_page(viewport={"width": 1440, "height": 1000})
+            tab.set_default_timeout(PATIENCE_MS)
+            with serve(Path(folder) / "home", **settings) as address:
+                tab.goto(address, wait_until="commit")
+                yield Reader(tab)
+        finally:
+            browser.close()
+
+
+def verdict() -> Goal | None:
+    """The headline of the first published study stands on Home. None where no study ships."""
+    studies = [one.files for one in published_studies() if one.files]
+    if not studies:
+        return None
+    headline = read_study(studies[0].study).verdict.headline[:60]
+    return lambda reader: reader.tab.get_by_text(headline).first.wait_for()
+
+
+def published_map() -> Goal | None:
+    """A published map is drawn, and the image of the dot under the pointer. None where no map ships."""
+    from tests.browser.support import pixel_of_point
+
+    def reach(reader: Reader) -> None:
+        reader.click("link", "Latent space")
+        reader.tab.wait_for_function(MAP_DRAWN, polling=50)
+        reader.tab.mouse.move(*pixel_of_point(reader.tab, 0, 0))
+        reader.tab.get_by_test_id("stMain").locator("img:visible").first.wait_for()
+
+    return reach if published_runs("embed") else None
+
+
+def prediction() -> Goal:
+    """Two models' answers about a generated image that is dropped on Classify."""
+    with tempfile.TemporaryDirectory() as folder:
+        name, image, _ = sample_images(Workspace.open(folder), 1, 0)[0]
+
+    def reach(reader: Reader) -> None:
+        reader.click("link", "Classify")
+        file = {"name": name, "mimeType": "image/png", "buffer": image}
+        reader.tab.locator("input[type=file]").first.set_input_files(file)
+        reader.tab.get_by_test_id("stMetric").nth(1).wait_for()
+
+    return reach
