@@ -8,13 +8,15 @@ from derm_core.jobs.published import PublishedRun
 from derm_core.jobs.store import Run
 from derm_core.report.sections import conditions, pooled, verdict
 from derm_core.report.sections.parts import styles
+from derm_core.study.leaderboard import LEAST_ARMS
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import cached, demo, frame, glossary, words
 from pages.ui.section import draw, unbroken
-from pages.ui.study import about, classes, side_by_side, tabs
+from pages.ui.study import about, classes, leaderboard, side_by_side, tabs
 
 TABS = {
+    "leaderboard": ("Leaderboard", leaderboard.leaderboard_tab),  # of three arms or more
     "overview": ("Overview", tabs.overview_tab),
     "differences": ("Differences", tabs.differences_tab),
     "classes": ("Classes", classes.classes_tab),
@@ -25,7 +27,8 @@ TABS = {
     "subgroups": ("Subgroups", tabs.subgroups_tab),
     "method": ("Method", about.method_tab),
 }
-OF_PUBLISHED_MODELS = ("overview", "differences", "classes", "method")  # an evaluation has no more
+# An evaluation of published models has no more.
+OF_PUBLISHED_MODELS = ("leaderboard", "overview", "differences", "classes", "method")
 
 
 def finished_runs(workspace: Workspace) -> dict[str, Run]:
@@ -121,6 +124,8 @@ st.header(words.plain(result.verdict.headline), anchor=False)
 draw(verdict.sentences(result))
 draw_arm_cards(result)
 offered = [name for name in TABS if result.kind != "evaluate" or name in OF_PUBLISHED_MODELS]
+if len(result.arms) < LEAST_ARMS:
+    offered.remove("leaderboard")
 tab = frame.linked(
     "Section",
     offered,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from .intervals import Difference
 
@@ -10,6 +10,21 @@ LEVEL = 0.05
 
 
 def ties(ranked: Sequence[str], rows: Sequence[Difference]) -> tuple[tuple[str, ...], ...]:
+    """`tied_groups` of models that differences in one metric do not tell apart.
+
+    Args:
+        ranked: the models, best first.
+        rows: differences with corrected p; a pair without p is not told apart.
+    """
+    different = {
+        frozenset((row.a, row.b)) for row in rows if row.p_holm is not None and row.p_holm < LEVEL
+    }
+    return tied_groups(ranked, different)
+
+
+def tied_groups(
+    ranked: Sequence[str], different: Collection[frozenset[str]]
+) -> tuple[tuple[str, ...], ...]:
     """The largest groups of two models and more of which no two differ, in the order of their first members.
 
     A model can be in several groups: that a equals b and b equals c does not show that a equals c. These
@@ -18,11 +33,8 @@ def ties(ranked: Sequence[str], rows: Sequence[Difference]) -> tuple[tuple[str, 
 
     Args:
         ranked: the models, best first.
-        rows: differences in one metric, with corrected p; a pair without p is not told apart.
+        different: the pairs that are told apart.
     """
-    different = {
-        frozenset((row.a, row.b)) for row in rows if row.p_holm is not None and row.p_holm < LEVEL
-    }
     near = {
         one: {
             other for other in ranked if other != one and frozenset((one, other)) not in different

@@ -42,13 +42,7 @@ def conclusions(result: StudyResult) -> list[Conclusion]:
     result: with corrected p values, see `families.with_corrections`.
     """
     arms, shared, labels = result.counted, result.shared, result.label_efficiency
-    claims = _claims(
-        headline_pairs(arms),
-        ACCURACY,
-        result.differences,
-        shared.differences if shared else None,
-        metric=METRIC,
-    )
+    claims = accuracy_claims(result, headline_pairs(arms))
     for kind in GAPS:
         for moment in GAP_MOMENTS:
             claims += _claims(
@@ -71,6 +65,12 @@ def conclusions(result: StudyResult) -> list[Conclusion]:
                 fraction=fraction,
             )
     return claims
+
+
+def accuracy_claims(result: StudyResult, pairs: Sequence[Pair]) -> list[Conclusion]:
+    """What the tests say of pairs of arms in balanced accuracy with all labels; of a pair without a test, nothing."""
+    shared = result.shared.differences if result.shared else None
+    return _claims(pairs, ACCURACY, result.differences, shared, metric=METRIC)
 
 
 def _claims(

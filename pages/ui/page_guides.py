@@ -49,7 +49,8 @@ GUIDES = {
         (
             "**Choose a study**, and others to stand beside it.",
             "**Read the verdict** and then the arms: balanced accuracy and gap belong together.",
-            "**Open a section** for the figures and tests behind it, or download the report and all tables.",
+            "**Open a section** for the figures and tests behind it: *Leaderboard* ranks three arms and more. Or "
+            "download the report and all tables.",
         ),
         "limits",
     ),

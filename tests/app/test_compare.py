@@ -12,7 +12,7 @@ from derm_core.glossary import TERMS
 from derm_core.jobs.store import RunStore
 from derm_core.report.sections import gaps, metrics, paper
 from derm_core.study.study_result import study_result
-from tests.report.full_study import complete
+from tests.report.full_study import complete, example
 
 
 @pytest.fixture
@@ -62,6 +62,57 @@ def test_every_arm_shows_its_accuracy_with_its_gap(open_page, finished, study):
     ]
     for arm in study["arms"].values():
         assert formatting.percent(arm["gaps"]["accuracy"], sign=True) in text(app)
+
+
+@pytest.fixture
+def three(workspace) -> str:
+    """The id of a finished study of three arms, of invented numbers."""
+    store = RunStore(workspace)
+    study = example(classes=("amber", "blue"))
+    run_id = store.create("study", study["config"])
+    store.transition(run_id, "queued", "running", started=1.0)
+    store.transition(run_id, "running", "done", finished=2.0)
+    for arm, (size, answer) in {
+        "vae": (64, "no"),
+        "imagenet": (96, "unknown"),
+        "random": (64, "no"),
+    }.items():
+        facts = {"architecture": "resnet18", "input_size": size, "parameters": size * 100_000}
+        study["arms"][arm] |= facts | {"pretrained_on": "x", "seen": answer}
+    write_json(workspace.run(run_id).create().study, study | {"run_id": run_id})
+    return run_id
+
+
+def ranked(app) -> list[str]:
+    """The arms of the leaderboard, as badges."""
+    return list(app.table[0].value["Arm"])
+
+
+@pytest.mark.slow
+def test_three_arms_open_with_their_leaderboard_and_two_do_not(open_page, three):
+    app = open_page("compare")
+    control = app.segmented_control(key="section-choice")
+    assert control.options[0] == "Leaderboard" and control.value == "leaderboard"
+    assert len(ranked(app)) == 3 and "Random" in ranked(app)[0]
+    assert [chart.key for chart in app.get("plotly_chart")] == ["leaderboard"]
+
+
+@pytest.mark.slow
+def test_two_arms_have_no_leaderboard(open_page, finished):
+    control = open_page("compare").segmented_control(key="section-choice")
+    assert control.options[0] == "Overview" and control.value == "overview"
+
+
+@pytest.mark.slow
+def test_an_address_restores_the_filters_of_the_leaderboard(open_page, three):
+    app = open_page("compare", section="leaderboard", pixels="64", seen="no")
+    assert len(ranked(app)) == 2 and "2 arms of 3 shown" in text(app)
+    app.selectbox(key="pixels-choice").set_value("any").run()
+    assert "pixels" not in app.query_params and app.query_params["seen"] == "no"
+    app.selectbox(key="seen-choice").set_value("unknown").run()
+    assert not app.exception and ["ImageNet" in arm for arm in ranked(app)] == [True]
+    app = open_page("compare", parameters="wrong")
+    assert len(ranked(app)) == 3
 
 
 def test_the_link_to_a_study_opens_it(open_page, finished, study):
