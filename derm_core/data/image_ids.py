@@ -7,10 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..formatting import count
 from .image_files import stem
 from .image_names import clean, key, without_zeros
 from .manifest import Dataset
 
+NAMED = 5  # images, classes and files that one sentence names
 HOW = {
     "exact": "by id",
     "name": "by file name without folder and suffix",
@@ -100,3 +102,24 @@ def _form(name: str, how: str) -> str:
         return folded
     whole, _, fraction = folded.partition(".")
     return without_zeros(whole if whole.isdecimal() and not fraction.strip("0") else folded)
+
+
+def describe_joined(joined: Joined, where: str, name: str) -> list[str]:
+    """How the images of a file were joined, and which were not."""
+    total = len(joined.rows) + len(joined.unmatched) + len(joined.ambiguous)
+    ways = ", ".join(
+        f"{HOW[how]}" + (f" ({number:,})" if len(joined.how) > 1 else "")
+        for how, number in joined.how.items()
+    )
+    notes = [
+        f"{where}: {len(joined.rows):,} of {count(total, 'image')} are in {name}, joined {ways}."
+    ]
+    for cells, what in (
+        (joined.unmatched, f"not in {name} and left out"),
+        (joined.ambiguous, f"names of several images of {name} and left out"),
+    ):
+        if cells:
+            few = ", ".join(posixpath.basename(clean(cell)) for cell in cells[:NAMED])
+            more = ", …" if len(cells) > NAMED else ""
+            notes.append(f"{where}: {len(cells):,} {what}: {few}{more}.")
+    return notes

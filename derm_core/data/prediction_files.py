@@ -10,7 +10,6 @@ numbers they are. What was assumed is in the notes; what cannot be known is aske
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +20,7 @@ import pandas as pd
 from ..errors import ConfigError, DataError
 from ..formatting import count, percent
 from .columns import split_of
-from .image_ids import HOW, ImageIds, Joined
-from .image_names import clean
+from .image_ids import NAMED, ImageIds, describe_joined
 from .manifest import Dataset
 from .prediction_blocks import one_hot_truth, score_blocks
 from .prediction_classes import ClassOrder, as_classes, class_map, is_number
@@ -32,7 +30,6 @@ from .prediction_records import ModelPredictions
 from .prediction_table import PredictionTable, read_predictions, texts
 from .splits import SPLITS
 
-NAMED = 5  # images, classes and files that one sentence names
 LEAST_AGREEMENT = 0.5  # of named labels: below that they are of other images
 
 
@@ -146,7 +143,7 @@ def _models_of(
     notes += table.notes
     cells = texts(table.frame[table.image])
     joined = ids.join(cell for cell in cells if cell)
-    notes += _describe_joined(joined, where, dataset.name)
+    notes += describe_joined(joined, where, dataset.name)
     rows = np.array([joined.rows.get(cell, -1) for cell in cells], np.int64)
     ours = np.array([label or "" for label in dataset.frame["label"]], dtype=object)
     labels = np.where(rows >= 0, ours[rows], "").astype(object)
@@ -230,27 +227,6 @@ def _truth(table: PredictionTable, names: ClassNames) -> np.ndarray | None:
     truth = texts(table.frame[table.truth])
     truth[truth == "-1"] = ""
     return truth if (truth != "").any() else None
-
-
-def _describe_joined(joined: Joined, where: str, name: str) -> list[str]:
-    """How the images of a file were joined, and which were not."""
-    total = len(joined.rows) + len(joined.unmatched) + len(joined.ambiguous)
-    ways = ", ".join(
-        f"{HOW[how]}" + (f" ({number:,})" if len(joined.how) > 1 else "")
-        for how, number in joined.how.items()
-    )
-    notes = [
-        f"{where}: {len(joined.rows):,} of {count(total, 'image')} are in {name}, joined {ways}."
-    ]
-    for cells, what in (
-        (joined.unmatched, f"not in {name} and left out"),
-        (joined.ambiguous, f"names of several images of {name} and left out"),
-    ):
-        if cells:
-            few = ", ".join(posixpath.basename(clean(cell)) for cell in cells[:NAMED])
-            more = ", …" if len(cells) > NAMED else ""
-            notes.append(f"{where}: {len(cells):,} {what}: {few}{more}.")
-    return notes
 
 
 def _test_part(

@@ -89,7 +89,7 @@ def read_predictions(path: Path, ids: ImageIds, names: ClassNames) -> Prediction
 def _analyse(path: Path, frame: pd.DataFrame, ids: ImageIds, names: ClassNames) -> PredictionTable:
     table = PredictionTable(path, frame)
     taken: list[str] = []
-    table.image = _image_column(frame, ids)
+    table.image = image_column(frame, ids)
     if table.image is None:
         return table
     taken.append(table.image)
@@ -164,8 +164,8 @@ def texts(cells: pd.Series) -> np.ndarray:
     return np.array([text(value) for value in cells], dtype=object)
 
 
-def _image_column(frame: pd.DataFrame, ids: ImageIds) -> str | None:
-    """The column that names the most images of the dataset; the usual name decides between equals."""
+def image_column(frame: pd.DataFrame, ids: ImageIds) -> str | None:
+    """The column of a file that names the most images of a dataset; the usual name decides between equals."""
     best: tuple[tuple[int, int], int, str] | None = None
     for place, column in enumerate(frame.columns):
         if (
