@@ -31,6 +31,7 @@ ORDER = (
     "timm",
     "hf-hub",
     "file",
+    "embeddings",
     "bundle",
     "run",
     "scratch",
@@ -46,6 +47,7 @@ GIVEN = (
     "timm",
     "hf-hub",
     "file",
+    "embeddings",
     "bundle",
     "run",
 )  # kinds whose arms stay in the order in which they are given
@@ -55,6 +57,7 @@ POOLINGS = {
     "mean": "mean of patches",
     "both": "class token and mean of patches",
 }
+_EMBEDDINGS = re.compile(r"embeddings:([a-z0-9][a-z0-9-]{0,39})")
 _NAME = r"[A-Za-z0-9][\w.-]{0,95}"
 _OWN = re.compile(
     rf"(?:(?P<timm>timm:{_NAME})|(?P<hub>hf-hub:{_NAME}/{_NAME})|(?P<file>file:{_NAME}\.safetensors\+{_NAME}))"
@@ -131,6 +134,7 @@ OTHER_COLOURS = (
     ("#2A8C99", "primary", "pentagon"),
     ("#A0694B", "red", "triangle-down"),
 )
+BROUGHT = "vectors from elsewhere, one for each image"
 OWN_NETWORK = "a network of its own, with its own input size"
 OWN_COLOURS = (
     ("#7A68C4", "violet"),
@@ -216,14 +220,24 @@ def arm_recipe(arm: str) -> str | None:
 
 def is_one_network(arm: str) -> bool:
     """Whether one backbone of the study's kind gives an arm's features, so that it can be fine-tuned and published."""
-    return (
-        len(arm_parts(arm)) == 1 and arm not in ("colour", METADATA) and not own_architecture(arm)
-    )
+    others = arm == "colour" or own_architecture(arm) or not reads_images_alone(arm)
+    return len(arm_parts(arm)) == 1 and not others
+
+
+def arm_embeddings(arm: str) -> str | None:
+    """The name of the brought vectors that are an arm ("embeddings:clip"); None for other arms."""
+    match = _EMBEDDINGS.fullmatch(arm)
+    return match[1] if match else None
 
 
 def reads_images_alone(arm: str) -> bool:
     """Whether an arm's features follow from an image alone, so that it can be asked about any other image."""
-    return METADATA not in arm_parts(arm)
+    return not any(part == METADATA or arm_embeddings(part) for part in arm_parts(arm))
+
+
+def is_from_elsewhere(arm: str) -> bool:
+    """Whether weights or vectors of an arm, or of a part of it, are no work of its study: one of the kinds GIVEN."""
+    return any(arm_kind(part) in GIVEN for part in arm_parts(arm))
 
 
 def arm_style(arm: str, name: str | None = None) -> ArmStyle:
@@ -243,9 +257,10 @@ def arm_style(arm: str, name: str | None = None) -> ArmStyle:
 def _other_style(arm: str) -> ArmStyle:
     name, about = arm_label(arm), ""
     drawn = zlib.crc32(arm.encode())
-    if own_architecture(arm):
+    if own_architecture(arm) or arm_embeddings(arm):
         colour, colour_name = OWN_COLOURS[drawn % len(OWN_COLOURS)]
-        symbol, about = OWN_SYMBOLS[drawn // 16 % len(OWN_SYMBOLS)], OWN_NETWORK
+        symbol = OWN_SYMBOLS[drawn // 16 % len(OWN_SYMBOLS)]
+        about = OWN_NETWORK if own_architecture(arm) else BROUGHT
     elif arm.startswith(BESIDE_METADATA):
         colour, colour_name, symbol, about = WITH_METADATA
     elif arm_size(arm):
@@ -275,6 +290,8 @@ def arm_label(arm: str) -> str:
         return f"{ARM_STYLES['imagenet'].name} at {size} px"
     if own := own_architecture(arm):
         return own.label
+    if name := arm_embeddings(arm):
+        return f"{name} (embeddings)"
     kind, _, name = arm.partition(":")
     return f"VAE of {name}" if kind == "run" else name
 
@@ -313,8 +330,8 @@ def _place(arm: str) -> tuple[int, bool, int, bool, str]:
     named = arm if kind not in GIVEN else ""
     chosen, size = arm.endswith("@best"), max(arm_size(part) or 0 for part in arm_parts(arm))
     place = ORDER.index(
-        "timm" if kind in ("hf-hub", "file") else kind
-    )  # networks of their own stay together
+        "timm" if kind in ("hf-hub", "file", "embeddings") else kind
+    )  # other extractors stay together
     return place, chosen, size, named != "recipe:paper", named
 
 

@@ -151,6 +151,7 @@ class DatasetPaths:
         images: folder of the images of a dataset that brings no files of its own.
         masks: folder of the lesion masks of a synthetic dataset.
         marks: what people marked of its images, one row an image.
+        embeddings: folder of the vectors that were brought for its images.
     """
 
     root: Path
@@ -163,6 +164,7 @@ class DatasetPaths:
         self.images = self.root / "images"
         self.masks = self.root / "masks"
         self.marks = self.root / "marks.csv"
+        self.embeddings = self.root / "embeddings"
 
     def store(self, size: int, interpolation: str = "bicubic") -> Path:
         """Folder of the images decoded at `size` pixels: "64", or "224-bilinear"."""

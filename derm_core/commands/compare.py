@@ -14,6 +14,7 @@ from ..files import read_json
 from ..records import description
 from ..study.presets import PRESETS, preset, preset_dataset
 from .compare_predictions import add_predictions_arguments
+from .embeddings import with_registered
 from .output import HELP, Answer, Screen
 from .reports import add_report_arguments
 from .start import (
@@ -66,6 +67,8 @@ def compare(args: argparse.Namespace, screen: Screen) -> Answer:
     dataset = args.dataset or preset_dataset(screen.workspace, name)
     if not args.dataset and PRESETS[name].made_for:
         screen.note(f"The dataset {dataset} was recognised as {PRESETS[name].made_for}.")
+    if args.arms is not None:
+        args.arms = ",".join(with_registered(names(args.arms), dataset, screen))
     return start(study_config(args, dataset), args, screen)
 
 

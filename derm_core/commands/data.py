@@ -1,4 +1,4 @@
-"""`data import | get | list | show | audit | priority | synth | delete`."""
+"""`data import | get | list | show | audit | embeddings | priority | synth | delete`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..errors import ConfigError, DataError, RunError
 from ..jobs.dependencies import dataset_users
 from ..jobs.supervisor import reconcile
 from ..records import to_json
+from .embeddings import add_embeddings_arguments
 from .output import HELP, Answer, Screen, add_action, duration, size, table
 from .start import add_fields
 
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = add_action(actions, "data audit", audit_data, "name")
     one.add_argument("--split-seed", type=int, default=0)
     add_fields(one, StudyConfig, "splits")
+    add_embeddings_arguments(actions)
     one = add_action(actions, "data priority", priority_data, "name")
     one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help=HELP["data priority map"])
     one.add_argument("--default", action="store_true", help=HELP["data priority --default"])

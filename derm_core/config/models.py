@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
+from ..arms import arm_embeddings
 from ..records import Checked, Range, Rule, require
 from .shared import (
     ARMS,
@@ -25,8 +26,10 @@ MAPPED_ARMS = tuple(
 MapArm = Annotated[
     str,
     Rule(
-        lambda arm: arm in MAPPED_ARMS or arm.startswith(("bundle:", "run:")),
-        f"{', '.join(MAPPED_ARMS)}, bundle:NAME or run:ID",
+        lambda arm: (
+            arm in MAPPED_ARMS or arm.startswith(("bundle:", "run:")) or bool(arm_embeddings(arm))
+        ),
+        f"{', '.join(MAPPED_ARMS)}, embeddings:NAME, bundle:NAME or run:ID",
     ),
 ]
 AtMostSix = Rule(
@@ -40,7 +43,8 @@ class EmbedConfig(Checked):
 
     Attributes:
         dataset: name of the dataset.
-        arm: vae, imagenet, both, random, colour, bundle:NAME or run:ID of a pretraining.
+        arm: vae, imagenet, both, random, colour, embeddings:NAME (vectors that were brought), bundle:NAME
+            or run:ID of a pretraining.
         backbone: the network of every arm but bundles and runs.
         input_size: side of the input, in pixels.
         vae_run: pretraining whose encoder is that of the arms vae and both.

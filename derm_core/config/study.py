@@ -10,6 +10,7 @@ from ..arms import (
     BESIDE_METADATA,
     BOTH,
     METADATA,
+    arm_embeddings,
     arm_parts,
     arm_recipe,
     arm_size,
@@ -64,7 +65,7 @@ JOINABLE = ("vae", "imagenet", "random")  # and recipe:NAME and imagenet@SIZE
 
 def is_arm(arm: str) -> bool:
     """Whether a study can have an arm of this name."""
-    if arm in ARMS or arm.startswith(("bundle:", "run:")):
+    if arm in ARMS or arm.startswith(("bundle:", "run:")) or arm_embeddings(arm):
         return True
     if arm.startswith(BESIDE_METADATA):
         beside = arm.removeprefix(BESIDE_METADATA)
@@ -88,7 +89,7 @@ StudyArm = Annotated[
         f"{', '.join(ARMS)}, imagenet@SIZE, recipe:NAME ({', '.join(RECIPES)}), two of these side by side "
         "such as imagenet+random, metadata+ARM (age, sex and site beside that arm), timm:NAME, hf-hub:OWNER/NAME, "
         "file:FILE.safetensors+ARCHITECTURE (each with its own network; @SIZE may follow, and @token, @mean or @both), "
-        "bundle:NAME or run:ID",
+        "embeddings:NAME (vectors that were brought), bundle:NAME or run:ID",
     ),
 ]
 GridValues = Annotated[tuple[NotNegative, ...], Rule(bool, "one or more numbers, 0 or above")]
@@ -134,7 +135,8 @@ class StudyConfig(Checked):
             pixels), recipe:NAME (a further pretraining of that recipe), two of these side by side such
             as imagenet+random, metadata+ARM (age, sex and site beside the features of that arm),
             timm:NAME, hf-hub:OWNER/NAME or file:FILE.safetensors+ARCHITECTURE (pretrained networks, each
-            with its own architecture, input size and pooling), bundle:NAME or run:ID of a pretraining.
+            with its own architecture, input size and pooling), embeddings:NAME (vectors that were brought;
+            the command takes embeddings:FILE), bundle:NAME or run:ID of a pretraining.
         backbone: the network of every arm that has none of its own.
         input_size: side of the input, in pixels.
         regime: "frozen": classifiers on fixed features; "finetune": whole networks are trained.
@@ -304,8 +306,8 @@ class StudyConfig(Checked):
                 not value or any(map(reads_images_alone, self.arms)),
                 name,
                 value,
-                "nothing beside metadata arms alone: it needs an arm whose features follow from an image, such as "
-                "random",
+                "nothing beside metadata and embeddings alone: it needs an arm whose features follow from an image, "
+                "such as random",
             )
         own = self.pretrain.recipe.name if self.pretrain else None
         for recipe in self.recipes:

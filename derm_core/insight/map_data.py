@@ -19,8 +19,10 @@ from ..data.used_images import SplitRule, used_images
 from ..errors import ConfigError, DataError
 from ..events import TICK, Event, log
 from ..files import read_json
+from ..formatting import count
 from ..machine import pick_device
 from ..nets.backbone import Extractor
+from ..nets.given import GivenFeatures
 from ..seeds import stream_seed
 from ..study.arms import build_extractors
 from ..study.features import CPU_BATCH, extract, feature_path
@@ -71,6 +73,11 @@ def map_data(
     require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     used = used_images(dataset, _split_rule(config, workspace))
+    extractor = build_extractors(config.arm, config, workspace)[0]
+    network = extractor.backbone
+    if isinstance(network, GivenFeatures) and not (known := network.known(used.rows)).all():
+        yield log(f"{count(int((~known).sum()), 'image')} without a vector are not on the map.")
+        used = replace(used, rows=used.rows[known], split=used.split[known])
     rows = used.rows
     if len(rows) < LEAST_IMAGES:
         raise DataError(
@@ -78,12 +85,12 @@ def map_data(
         )
     if used.official:
         yield log(describe_official(used.official))
-    extractor = build_extractors(config.arm, config, workspace)[0]
     vae = extractor.info.get("label")
     label = study_labels([config.arm], config.input_size, vae)[config.arm]
     chosen = None if len(rows) == len(dataset) else rows
     device = pick_device(config.device)
     cached = feature_path(workspace, dataset.name, extractor, store, chosen).exists()
+    cached |= isinstance(network, GivenFeatures)
     if first_look and device == "cpu" and len(rows) >= 4 * FIRST_LOOK and not cached:
         part = _some(len(rows), config.seed)
         features = yield from _features_of(extractor, store.images, rows[part])

@@ -6,10 +6,11 @@ them.
 
 from __future__ import annotations
 
-from ..arms import METADATA, own_architecture
+from ..arms import METADATA, arm_embeddings, own_architecture
 from ..bundles.model_library import find_bundle, require_extractor, require_posterior, verify_bundle
 from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
+from ..data.embeddings import embeddings_info
 from ..data.manifest import load_dataset
 from ..data.metadata import require_metadata
 from ..data.official_split import official_split
@@ -57,6 +58,10 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         require_posterior(config, workspace)
     if isinstance(config, (StudyConfig, EmbedConfig)) and config.vae:
         require_extractor(verify_bundle(find_bundle(workspace, config.vae)))
+    if isinstance(config, (StudyConfig, EmbedConfig)):
+        arms = config.parts if isinstance(config, StudyConfig) else (config.arm,)
+        for name in filter(None, map(arm_embeddings, arms)):
+            embeddings_info(workspace, config.dataset, name)
     if isinstance(config, StudyConfig):
         _check_external(workspace, config, classes)
         if METADATA in config.parts:

@@ -33,9 +33,14 @@ class GivenFeatures(FeatureNetwork):
         features: np.ndarray = self.features_nd.numpy()[rows]
         return features
 
+    def known(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) whether the images in these rows have features."""
+        finite: np.ndarray = np.isfinite(self.of_rows(rows)).all(1)
+        return finite
+
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Raises RunError: there is no network that could compute features of other images."""
         raise RunError(
-            f"The features of {self.architecture} are given for the images of one dataset; they cannot be computed "
-            "from pixels."
+            f"The features ({self.architecture}) are given for the images of one dataset and cannot be computed from "
+            "the pixels of others: choose a map or model of an extractor that reads images."
         )

@@ -9,6 +9,7 @@ from typing import Any
 from ..arms import (
     ARM_STYLES,
     METADATA,
+    arm_embeddings,
     arm_kind,
     arm_label,
     arm_parts,
@@ -33,7 +34,7 @@ from ..nets.vae import VAE_MEAN, VAE_STD, encoder_of, load_encoder
 from ..records import to_json
 from ..seeds import stream_seed
 from ..workspace import Workspace
-from .given import metadata_extractor
+from .given import embeddings_extractor, metadata_extractor
 
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
 # Mean and standard deviation of a network that does its own normalisation.
@@ -108,11 +109,13 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
         RunError, NotFound: vae, run:ID.
         BundleError: bundle:NAME.
         ConfigError: where the backbone is not the one the config names.
-        DataError: metadata, where the dataset has none.
+        NotFound, DataError: embeddings:NAME, and metadata, where the dataset has none.
     """
     if arm == METADATA:
         assert isinstance(config, StudyConfig)  # maps are of pictures
         return [metadata_extractor(config, workspace)]
+    if arm_embeddings(arm):
+        return [embeddings_extractor(arm, config, workspace)]
     if own := own_architecture(arm):
         return [_as_read(load_pretrained(arm, own), config)]
     if config.pooling == "multi" and arm not in ("colour", "scratch"):
@@ -144,7 +147,7 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
         return [_both_extractor(config, workspace)]
     raise ConfigError(
         f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, metadata, timm:NAME, "
-        "hf-hub:OWNER/NAME, file:FILE.safetensors+ARCHITECTURE, bundle:NAME or run:ID."
+        "hf-hub:OWNER/NAME, file:FILE.safetensors+ARCHITECTURE, embeddings:NAME, bundle:NAME or run:ID."
     )
 
 

@@ -17,7 +17,6 @@ from ..files import read_json
 from ..machine import Power, power
 from ..nets.backbone import Extractor
 from ..nets.corpora import corpora_in
-from ..nets.given import GivenFeatures
 from .arms import Arm
 from .clinical_answers import ArmCost, Cost
 from .features import extraction_seconds
@@ -104,12 +103,7 @@ def _summary(study: TrainedStudy, run: str) -> dict[str, Any]:
 
 
 def extraction_of(study: TrainedStudy, part: Extractor) -> float | None:
-    """Seconds in which an extractor's features of the study's images were computed; None where not recorded.
-
-    Features that are given take none.
-    """
-    if isinstance(part.backbone, GivenFeatures):
-        return 0.0
+    """Seconds in which an extractor's features of the study's images were computed; None where not recorded."""
     data = study.data
     rows = None if data.all_rows else data.rows
     return extraction_seconds(

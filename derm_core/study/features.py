@@ -20,6 +20,7 @@ from ..data.store import Store
 from ..events import TICK, Event, progress
 from ..files import read_json, write_json, writing
 from ..nets.backbone import Extractor
+from ..nets.given import GivenFeatures
 from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
 
@@ -66,8 +67,10 @@ def extract(
 
     `features_nd = yield from extract(...)` yields a TICK a batch, where the caller may stop, and
     progress about once a second. A cached array is returned without yielding; an unreadable one is
-    computed again.
+    computed again. Features that are given are taken as they are.
     """
+    if isinstance(extractor.backbone, GivenFeatures):
+        return extractor.backbone.of_rows(np.arange(len(store.images)) if rows is None else rows)
     path = feature_path(workspace, dataset, extractor, store, rows)
     positions = np.arange(len(store.images)) if rows is None else rows
     features = _read(path, len(positions))
@@ -83,7 +86,9 @@ def extract(
 def extraction_seconds(
     extractor: Extractor, store: Store, workspace: Workspace, dataset: str, rows: np.ndarray | None
 ) -> float | None:
-    """How long the cached features took when they were computed; None where that was not recorded."""
+    """How long the cached features took when they were computed, 0 for given ones; None where not recorded."""
+    if isinstance(extractor.backbone, GivenFeatures):
+        return 0.0
     try:
         path = feature_path(workspace, dataset, extractor, store, rows).with_suffix(".json")
         return float(read_json(path)["seconds"])

@@ -20,7 +20,6 @@ from ..events import TICK, Event, log, progress
 from ..files import write_atomic
 from ..heads.grid import Heads
 from ..heads.tuning import WIDENINGS, Choice, TunedHeads
-from ..nets.given import GivenFeatures
 from ..workspace import Workspace
 from .arms import Arm
 from .chosen_arms import choose_arms, settle
@@ -172,9 +171,6 @@ def arm_features(
         what = f"Features: {arm.label}{number}"
         blocks = []
         for part in parts:
-            if isinstance(part.backbone, GivenFeatures):
-                blocks.append(part.backbone.of_rows(data.rows))
-                continue
             store = data.store_at(part.form)
             steps = extract(
                 part, store, workspace, data.dataset.name, rows, device=device, what=what

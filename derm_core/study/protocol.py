@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
-from ..arms import GIVEN, own_architecture
+from ..arms import is_from_elsewhere, own_architecture
 from ..config import StudyConfig
 from ..data.dataset_facts import describe_enlarged, short_sides
 from ..data.official_split import describe_official, describe_unused
@@ -160,7 +160,7 @@ def _enlarged(data: StudyData, arms: list[Arm]) -> list[str]:
 def _with_seen(arm: Arm, data: StudyData, workspace: Workspace) -> Arm:
     """The arm with what its pretraining has seen; one from elsewhere that saw these images has that in its name."""
     answer = seen_by(arm, data, workspace)
-    marked = answer == "yes" and arm.kind in GIVEN
+    marked = answer == "yes" and is_from_elsewhere(arm.name)
     label = f"{arm.label} (saw these images)" if marked else arm.label
     return dataclasses.replace(arm, label=label, seen=answer)
 

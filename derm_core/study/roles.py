@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from ..arms import BESIDE_METADATA, GIVEN, METADATA, arm_kind, arm_parts, own_architecture
+from ..arms import (
+    BESIDE_METADATA,
+    GIVEN,
+    METADATA,
+    arm_embeddings,
+    arm_kind,
+    arm_parts,
+    is_from_elsewhere,
+    own_architecture,
+)
 from ..stats.paired import Pair, arm_pairs
 
 VAE, PLAIN, BOTH, RANDOM, IMAGENET = "vae", "recipe:paper", "both", "random", "imagenet"
@@ -27,13 +36,13 @@ def counted(seen: Mapping[str, str | None], count_seen: bool = False) -> list[st
     return [
         arm
         for arm, answer in seen.items()
-        if count_seen or answer != "yes" or arm_kind(arm) not in GIVEN
+        if count_seen or answer != "yes" or not is_from_elsewhere(arm)
     ]
 
 
 def own_networks(arms: Sequence[str]) -> list[str]:
-    """The arms with a network of their own: timm:NAME, hf-hub:OWNER/NAME, file:FILE+ARCHITECTURE."""
-    return [arm for arm in arms if own_architecture(arm)]
+    """The arms with a network of their own: timm:NAME, hf-hub:OWNER/NAME, file:FILE+ARCHITECTURE, embeddings:NAME."""
+    return [arm for arm in arms if own_architecture(arm) or arm_embeddings(arm)]
 
 
 def opponent(arms: Sequence[str]) -> str | None:

@@ -68,7 +68,7 @@ def _not_finetuned(arm: str) -> str | None:
     if own_architecture(arm):
         return "a network of its own is compared with frozen features alone"
     if not reads_images_alone(arm):
-        return "metadata are compared with frozen features alone"
+        return "metadata and embeddings are compared with frozen features alone"
     if len(arm_parts(arm)) > 1:
         return "two backbones side by side are not fine-tuned as one"
     if arm_size(arm):

@@ -12,15 +12,19 @@ transductive.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..bundles.model_library import find_bundle, verify_bundle
+from ..data.embeddings import NOTHING
 from ..data.known_datasets import ARRAY_SETS, TABLE_SETS, share_an_archive
 from ..data.manifest import Dataset
+from ..errors import DataError
 from ..files import read_json
 from ..nets.backbone import Extractor
 from ..nets.corpora import corpora_in
+from ..records import from_json
 from ..workspace import Workspace
 from .arms import Arm
 from .study_data import StudyData
@@ -82,14 +86,17 @@ def training_of(part: Extractor, workspace: Workspace) -> Training | None:
 def pretraining_of_part(part: Extractor, workspace: Workspace) -> str:
     """What an extractor was pretrained on: "nothing", "ham10000, without labels", "ImageNet-1k (a1_in1k)"."""
     if part.name in UNTRAINED:
-        return "nothing"
+        return NOTHING
     training = training_of(part, workspace)
     return str(training or part.info.get("pretrained_on") or "not stated")
 
 
 def seen_by(arm: Arm, data: StudyData, workspace: Workspace) -> Seen:
     """Whether one of an arm's extractors has seen images of the dataset that the study may test."""
-    answers = {_seen_by_part(part, data, workspace) for part in arm.parts}
+    return _together({_seen_by_part(part, data, workspace) for part in arm.parts})
+
+
+def _together(answers: Set[Seen]) -> Seen:
     if "yes" in answers:
         return "yes"
     return "unknown" if "unknown" in answers else "no"
@@ -100,12 +107,22 @@ def _seen_by_part(part: Extractor, data: StudyData, workspace: Workspace) -> See
         return "no"
     if training := training_of(part, workspace):
         return _seen_in_training(training, data)
+    if "sources" in part.info:
+        return _together({_seen_by_source(source, data) for source in part.info["sources"]})
     seen = seen_in(
         f"{part.info.get('pretrained_on', '')} {part.name} {part.info.get('file', '')}",
         data.dataset,
     )
     drawn_here = data.dataset.info.layout == "synthetic"
     return "no" if drawn_here and seen == "unknown" else seen
+
+
+def _seen_by_source(source: Mapping[str, Any], data: StudyData) -> Seen:
+    """Of one extractor behind brought vectors, from what is stated of it alone: file names say nothing."""
+    if training := source.get("training"):
+        return _seen_in_training(from_json(Training, training, error=DataError), data)
+    about = str(source.get("pretrained_on") or "")
+    return "no" if about == NOTHING else seen_in(about, data.dataset)
 
 
 def _seen_in_training(training: Training, data: StudyData) -> Seen:

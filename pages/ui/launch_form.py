@@ -12,6 +12,7 @@ from derm_core.arms import arm_style
 from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, PretrainConfig, Recipe, StudyConfig
 from derm_core.config.recipes import RECIPES, describe, recipe
 from derm_core.data.classmaps import class_map
+from derm_core.data.embeddings import embedding_names
 from derm_core.data.official_split import describe_unused, has_official_split
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.errors import DermError
@@ -191,18 +192,19 @@ def _choose_pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tu
     return vae, {"recipe": recipe(name, epochs=epochs), "images": images}
 
 
-def _offered_arms(base: StudyConfig, models: Sequence[str]) -> list[str]:
-    """Usual arms, further recipes and input sizes, controls of width, arms beside metadata, models of the library."""
+def _offered_arms(base: StudyConfig, models: Sequence[str], embeddings: Sequence[str]) -> list[str]:
+    """Usual arms, recipes, input sizes, controls of width, arms beside metadata, embeddings, models of the library."""
     own = base.pretrain.recipe.name if base.pretrain else None
     sizes = [f"imagenet@{size}" for size in IMAGENET_SIZES if size != base.input_size]
     recipes = [f"recipe:{name}" for name in RECIPES if base.pretrain and name != own]
     controls = ["imagenet+random", f"imagenet+{sizes[0]}", "metadata+vae", "metadata+imagenet"]
-    bundles = [f"bundle:{name}" for name in models]
-    return list(dict.fromkeys([*ARMS, *recipes, *sizes, *controls, *base.arms, *bundles]))
+    others = [f"embeddings:{name}" for name in embeddings] + [f"bundle:{name}" for name in models]
+    return list(dict.fromkeys([*ARMS, *recipes, *sizes, *controls, *base.arms, *others]))
 
 
 def _choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fields:
-    offered = _offered_arms(base, [card.name for card in cached.cards(workspace)])
+    models = [card.name for card in cached.cards(workspace)]
+    offered = _offered_arms(base, models, embedding_names(workspace, base.dataset))
     arms = st.multiselect(
         "Arms",
         offered,

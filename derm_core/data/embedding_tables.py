@@ -1,0 +1,255 @@
+"""Files of vectors as arrays: which part names the images, and which holds their vectors."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import DataError
+from .image_ids import ImageIds
+from .prediction_scores import as_numbers, read_list
+from .prediction_table import PARQUET, image_column, texts
+from .tables import SEPARATORS
+
+MAX_BYTES = 4 * 2**30
+MAX_VALUES = 500_000_000  # 2 GB in memory
+SAMPLE = 2000  # lines of a CSV in which the image column is looked for
+ORIGIN = b"derm_features"  # key in a Parquet file's metadata
+# Numbers of these names are no features, where features have no numbered names.
+NO_FEATURES = re.compile(
+    r"(?i)(unnamed.*|index|idx|.*(label|target|class|fold|split|seed|group|patient|lesion|age|sex|width|height|id))"
+)
+_NUMBERED = re.compile(r"(.*?)(\d+)")
+
+
+@dataclass(frozen=True)
+class EmbeddingTable:
+    """What a file holds.
+
+    Attributes:
+        where: the file's name.
+        cells: (n,) what names the image of each row.
+        vectors_nd: (n, D) numbers, NaN where one is missing.
+        origin: what `derm features` wrote of the arm; empty for other files.
+        notes: what was assumed.
+    """
+
+    where: str
+    cells: np.ndarray
+    vectors_nd: np.ndarray
+    origin: dict[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_embeddings(path: Path, ids: ImageIds) -> EmbeddingTable:
+    """The rows of a file of vectors.
+
+    Raises:
+        DataError: it cannot be read, is too large, names no image of the dataset, or its vectors are of
+            different lengths.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path.name} is larger than {MAX_BYTES // 2**30} GB; split it.")
+        suffix = path.suffix.lower()
+        if suffix == ".npz":
+            return _from_npz(path, ids)
+        if suffix in PARQUET:
+            frame, origin = _read_parquet(path)
+            return _from_frame(path, frame, ids, origin)
+        if suffix in (".csv", ".tsv", ".txt"):
+            return _from_frame(path, _read_csv(path, ids), ids, {})
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read ({error.strerror or error}).") from error
+    raise DataError(
+        f"{path.name} is no file of vectors that can be read; give .npz, .parquet or .csv."
+    )
+
+
+def _from_npz(path: Path, ids: ImageIds) -> EmbeddingTable:
+    """Ids beside a matrix, or a vector under each id; nothing in it is unpickled."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > MAX_BYTES:
+            raise DataError(f"{path.name} unpacks to more than {MAX_BYTES // 2**30} GB; split it.")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        raise DataError(
+            f"{path.name} cannot be read as .npz without pickle ({str(error)[:80]}): save ids as an array of text "
+            "and vectors as one matrix of numbers, np.savez(FILE, ids=…, vectors=…)."
+        ) from error
+    matrices = {
+        name: array
+        for name, array in arrays.items()
+        if array.ndim == 2 and np.issubdtype(array.dtype, np.number)
+    }
+    lists = {name: texts(pd.Series(a)) for name, a in arrays.items() if a.ndim == 1 and len(a)}
+    if not matrices and arrays and ids.hits(arrays)[0]:
+        return _from_vectors(path.name, arrays)
+    for name, matrix in sorted(matrices.items(), key=lambda item: -item[1].size):
+        fitting = {key: of for key, of in lists.items() if len(of) == len(matrix)}
+        best = max(fitting, key=lambda key: ids.hits(fitting[key]), default=None)
+        if best is not None and ids.hits(fitting[best])[0]:
+            left = [other for other in arrays if other not in (name, best)]
+            notes = [f"{path.name}: ids from {best}, vectors from {name} {matrix.shape}."]
+            notes += [f"{path.name}: not used: {', '.join(left[:20])}."] if left else []
+            return _checked(path.name, fitting[best], matrix, notes)
+    held = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:8])
+    raise DataError(
+        f"{path.name} has no array of image ids beside a matrix of vectors with as many rows ({held or 'empty'}): "
+        "save np.savez(FILE, ids=…, vectors=…)."
+    )
+
+
+def _from_vectors(where: str, arrays: dict[str, np.ndarray]) -> EmbeddingTable:
+    """An .npz with one vector under each id."""
+    vectors = [np.ravel(array) for array in arrays.values()]
+    return _checked(where, np.array(list(arrays), dtype=object), _stacked(where, vectors), [])
+
+
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, object]]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read as Parquet ({str(error)[:100]}).") from error
+    written = (table.schema.metadata or {}).get(ORIGIN)
+    try:
+        origin = json.loads(written) if written else {}
+    except ValueError:
+        origin = {}
+    frame = table.to_pandas()
+    if not isinstance(frame.index, pd.RangeIndex):
+        named = [name or f"index {place}" for place, name in enumerate(frame.index.names)]
+        frame = frame.reset_index(names=named)
+    return frame.rename(columns=str), origin if isinstance(origin, dict) else {}
+
+
+def _read_csv(path: Path, ids: ImageIds) -> pd.DataFrame:
+    """A CSV whose image column stays text and whose numbers are read to their last digit."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+    separator = max(SEPARATORS, key=first.count)
+    header = None if ids.hits([cell.strip(' "\n') for cell in first.split(separator)])[0] else 0
+    options = {
+        "sep": separator,
+        "header": header,
+        "encoding": "utf-8-sig",
+        "skipinitialspace": True,
+    }
+    try:
+        sample = pd.read_csv(path, dtype=str, nrows=SAMPLE, **options).rename(columns=str)
+        column = image_column(sample, ids)
+        place = {list(sample).index(column): str} if column else {}
+        names = list(sample) if header is None else None
+        dtypes = {(names[at] if names else list(sample)[at]): kind for at, kind in place.items()}
+        frame = pd.read_csv(
+            path, dtype=dtypes, float_precision="round_trip", names=names, **options
+        )
+    except (ValueError, UnicodeError) as error:
+        raise DataError(
+            f"{path.name} cannot be read as a table with as many cells in each row ({str(error)[:100]}): vectors of "
+            "different lengths are not of one extractor."
+        ) from error
+    return frame.rename(columns=str)
+
+
+def _from_frame(
+    path: Path, frame: pd.DataFrame, ids: ImageIds, origin: dict[str, object]
+) -> EmbeddingTable:
+    """Ids in one column, vectors in a column of lists or in one column for each feature."""
+    if frame.size > MAX_VALUES:
+        raise DataError(f"{path.name} has more than {MAX_VALUES:,} values; split it.")
+    image = image_column(frame, ids)
+    if image is None:
+        raise DataError(
+            f"No column of {path.name} names images of this dataset (columns: {_listed(list(frame))})."
+        )
+    cells, others = texts(frame[image]), [name for name in frame if name != image]
+    for name in others:
+        if (lists := _lists(frame[name])) is not None:
+            vectors, used = _stacked(path.name, lists), [name]
+            break
+    else:
+        used = _feature_columns(frame, others)
+        if not used:
+            raise DataError(
+                f"{path.name} has no vectors: neither a column of lists nor columns of numbers (columns: "
+                f"{_listed(list(frame))})."
+            )
+        columns = [as_numbers(frame[name]) for name in used]
+        vectors = np.stack([one for one in columns if one is not None], 1)
+    left = [name for name in others if name not in used]
+    notes = [f"{path.name}: ids from {image}, vectors from {_listed(used)}."]
+    notes += [f"{path.name}: not used: {_listed(left)}."] if left else []
+    return _checked(path.name, cells, vectors, notes, origin)
+
+
+def _lists(cells: pd.Series) -> list[np.ndarray] | None:
+    """The vectors of a column of lists, or of lists as text; None for other columns."""
+    if pd.api.types.is_numeric_dtype(cells) or not len(cells):
+        return None
+    first = read_list(cells.iloc[0])
+    if not isinstance(first, list) or len(first) < 2:
+        return None
+    values = [read_list(cell) for cell in cells]
+    return [np.asarray(value if isinstance(value, list) else [], float) for value in values]
+
+
+def _feature_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """The columns of numbers: the largest set that is numbered alike, in the order of the numbers, else all others."""
+    numeric = [name for name in names if as_numbers(frame[name]) is not None]
+    numbered: dict[str, dict[int, str]] = defaultdict(dict)
+    for name in numeric:
+        if match := _NUMBERED.fullmatch(name):
+            numbered[match[1]][int(match[2])] = name
+    largest = max(numbered.values(), key=len, default={})
+    if len(largest) > 1:
+        return [largest[number] for number in sorted(largest)]
+    return [name for name in numeric if not NO_FEATURES.fullmatch(name)]
+
+
+def _stacked(where: str, vectors: Sequence[np.ndarray]) -> np.ndarray:
+    lengths = sorted({len(vector) for vector in vectors})
+    if len(lengths) > 1:
+        shown = ", ".join(f"{length:,}" for length in lengths[:5])
+        raise DataError(
+            f"The vectors of {where} have different lengths ({shown}{', …' if len(lengths) > 5 else ''}): those of "
+            "one extractor have one; give a file for each."
+        )
+    try:
+        return np.stack(vectors).astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{where} holds vectors that are no numbers ({str(error)[:80]})."
+        ) from error
+
+
+def _checked(
+    where: str,
+    cells: np.ndarray,
+    vectors: np.ndarray,
+    notes: Sequence[str],
+    origin: dict[str, object] | None = None,
+) -> EmbeddingTable:
+    if not vectors.shape[1]:
+        raise DataError(f"The vectors of {where} are empty.")
+    return EmbeddingTable(where, cells, np.asarray(vectors, float), origin or {}, tuple(notes))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Column names, of many the first and the last."""
+    if len(names) <= 6:
+        return ", ".join(names) or "none"
+    return f"{names[0]} to {names[-1]} ({len(names):,} columns)"
