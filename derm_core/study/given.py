@@ -28,7 +28,7 @@ def metadata_extractor(config: StudyConfig, workspace: Workspace) -> Extractor:
     """
     dataset = load_dataset(workspace, config.dataset)
     train = used_images(dataset, SplitRule.of(config)).members("train")
-    encoded = encode_metadata(dataset, train[dataset.labels[train] >= 0])
+    encoded = encode_metadata(dataset, train)
     label = f"{METADATA_LABEL}{', '.join(encoded.fields)})"
     about = {
         "weights": f"none: {listed(list(encoded.fields))} of each image",
