@@ -9,9 +9,11 @@ from pathlib import Path
 from ..arms import arm_kind
 from ..config import StudyConfig, from_dict
 from ..config.recipes import RECIPES
+from ..data.manifest import load_dataset
 from ..errors import ConfigError
 from ..files import read_json
 from ..records import description
+from ..study.marks import with_marks
 from ..study.presets import PRESETS, preset, preset_dataset
 from .compare_predictions import add_predictions_arguments
 from .embeddings import with_registered
@@ -45,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count-seen", action="store_true", help=HELP["compare --count-seen"])
     add_fields(parser, StudyConfig, "regime", "labels", "pooling", "vae_run", "vae", "folds")
     add_fields(parser, StudyConfig, "target_class")
+    parser.add_argument("--marks", action="store_true", help=HELP["compare --marks"])
+    parser.add_argument("--new-labels", action="store_true", help=HELP["compare --new-labels"])
     parser.add_argument("--seeds", type=int, metavar="N", help=HELP["compare --seeds"])
     parser.add_argument(
         "--recipe", metavar="NAME", help=f"pretraining recipe: {', '.join(RECIPES)}"
@@ -69,7 +73,14 @@ def compare(args: argparse.Namespace, screen: Screen) -> Answer:
         screen.note(f"The dataset {dataset} was recognised as {PRESETS[name].made_for}.")
     if args.arms is not None:
         args.arms = ",".join(with_registered(names(args.arms), dataset, screen))
-    return start(study_config(args, dataset), args, screen)
+    config = study_config(args, dataset)
+    if args.new_labels and not args.marks:
+        raise ConfigError("--new-labels belongs to --marks, which leaves images out: give both.")
+    if args.marks:
+        marked = load_dataset(screen.workspace, config.dataset)
+        config = with_marks(config, marked, args.new_labels)
+        screen.note(f"A study {config.marks}.")
+    return start(config, args, screen)
 
 
 def stored_study(path: Path) -> StudyConfig:

@@ -1,4 +1,4 @@
-"""`data import | get | list | show | audit | embeddings | priority | synth | delete`."""
+"""`data import | get | list | show | audit | embeddings | marks | priority | synth | delete`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from ..data.audit import audit
 from ..data.import_options import ImportOptions
 from ..data.importers import ImportResult, import_dataset
 from ..data.manifest import Skipped, delete_dataset, list_datasets, load_dataset, read_info
+from ..data.marks import read_marks
 from ..data.official_split import describe_official, describe_unused
 from ..data.synth.dataset import make_synth
 from ..data.triage import default_map, describe_map, priority_map, save_map
 from ..data.used_images import SplitRule, used_images
 from ..errors import ConfigError, DataError, RunError
+from ..formatting import count
 from ..jobs.dependencies import dataset_users
 from ..jobs.supervisor import reconcile
 from ..records import to_json
@@ -59,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--split-seed", type=int, default=0)
     add_fields(one, StudyConfig, "splits")
     add_embeddings_arguments(actions)
+    one = add_action(actions, "data marks", "data_marks:marks_data", "name")
+    one.add_argument("--list", action="store_true", help=HELP["data marks --list"])
+    one.add_argument("--export", type=Path, metavar="FILE", help=HELP["data marks --export"])
+    one.add_argument(
+        "--import", dest="import_file", type=Path, metavar="FILE", help=HELP["data marks --import"]
+    )
     one = add_action(actions, "data priority", priority_data, "name")
     one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help=HELP["data priority map"])
     one.add_argument("--default", action="store_true", help=HELP["data priority --default"])
@@ -67,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--images", type=int, default=2000)
     one.add_argument("--size", type=int, default=128, metavar="PIXELS")
     one.add_argument("--seed", type=int, default=0)
-    add_action(actions, "data delete", delete_data, "name")
+    one = add_action(actions, "data delete", delete_data, "name")
+    one.add_argument("--marks", action="store_true", help=HELP["data delete --marks"])
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
@@ -268,11 +277,16 @@ def synth_data(args: argparse.Namespace, screen: Screen) -> Answer:
 
 
 def delete_data(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {name, freed_bytes}. Refused while a run uses it."""
+    """JSON: {name, freed_bytes}. Refused while a run uses it, and with marks unless they are named."""
     reconcile(screen.workspace)
     if users := dataset_users(screen.workspace, args.name):
         raise RunError(
             f"Dataset {args.name} is in use by {', '.join(users)}; wait for it, or `runs cancel` it first."
+        )
+    if not args.marks and (marks := read_marks(screen.workspace.dataset(args.name))):
+        raise ConfigError(
+            f"People marked {count(len(marks), 'image')} of {args.name}: `data marks {args.name} --export FILE` "
+            "keeps the marks, `data delete --marks` deletes them with the dataset."
         )
     freed = delete_dataset(screen.workspace, args.name)
     return Answer(

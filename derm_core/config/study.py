@@ -183,8 +183,7 @@ class StudyConfig(Checked):
         fold_runs: ids of the studies of the folds; the supervisor fills them in.
         count_seen: whether arms whose pretraining has seen the dataset's images take part in the
             verdict all the same.
-        marks: marks of the dataset's images that are used (`study.marks`): exclusions, and new labels
-            where these were asked for.
+        marks: marks of the dataset's images that are used: exclusions, and new labels where asked for.
     """
 
     dataset: str
@@ -279,17 +278,6 @@ class StudyConfig(Checked):
         if self.folds:
             self._check_folds()
         self._check_arms()
-        self._check_marks()
-
-    def _check_marks(self) -> None:
-        own = self.marks.exclusions if self.marks else 0
-        pretrain = self.pretrain.marks if self.pretrain else None
-        require(
-            self.pretrain is None or (pretrain.exclusions if pretrain else 0) == own,
-            "pretrain.marks",
-            pretrain,
-            f"the study's own exclusions ({own}): its pretraining leaves out the same images",
-        )
 
     def _check_arms(self) -> None:
         different = {frozenset(arm_parts(arm)) for arm in self.arms}

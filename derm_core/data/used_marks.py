@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ..config import PretrainConfig
 from ..config.shared import UsedMarks
 from ..errors import DataError
 from ..files import write_atomic
@@ -90,11 +91,11 @@ def _none_for_missing(labels: pd.Series) -> pd.Series:
     return labels.astype(object).where(labels.notna(), None)
 
 
-def describe_used(used: UsedMarks, pretraining: bool) -> str:
-    """What marks do to a study, in sentences. pretraining: whether its own pretraining leaves images out, too."""
+def describe_used(used: UsedMarks, pretrain: PretrainConfig | None) -> str:
+    """What marks do to a study, in sentences. pretrain: its own pretraining, where it has one."""
     sentences = [f"Made {used}, as people marked images of the dataset."]
     if used.exclusions:
-        also = ", and of the VAE's pretraining" if pretraining else ""
+        also = ", and of the VAE's pretraining" if pretrain and pretrain.marks else ""
         sentences.append(
             f"Images marked exclude or duplicate are left out of training, validation and test{also}; "
             "every other image keeps its part."

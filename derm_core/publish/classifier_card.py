@@ -166,7 +166,7 @@ def _split_note(source: StudyArm) -> list[str]:
 
 def _marks_note(source: StudyArm) -> list[str]:
     config = source.config
-    return [describe_used(config.marks, config.pretrain is not None)] if config.marks else []
+    return [describe_used(config.marks, config.pretrain)] if config.marks else []
 
 
 def _priority(source: StudyArm, info: DatasetInfo) -> Priority | None:

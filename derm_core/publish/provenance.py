@@ -207,6 +207,8 @@ def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
     for option, value in values.items():
         if value(config) != value(base):
             options += [f"--{option}", str(value(config))]
+    if config.marks:
+        options += ["--marks", *(["--new-labels"] if config.marks.new_labels else [])]
     if pretrain and base.pretrain:
         theirs, own = pretrain.recipe, base.pretrain.recipe
         options += ["--recipe", theirs.name] if theirs.name != own.name else []

@@ -6,6 +6,7 @@ data = archive(files)                           the same as one ZIP
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -41,6 +42,9 @@ def report_files(result: StudyResult, run_folder: Path | str) -> dict[str, bytes
     for path in (run.predictions, run.decisions):
         if path.exists():
             files[f"{path.stem}.csv"] = _predictions(path, result.classes)
+    if run.marks.exists():
+        rows = list(csv.DictReader(io.StringIO(run.marks.read_text("utf-8"), newline="")))
+        files["marks.csv"] = to_csv(rows)
     files["study.json"] = _json(to_json(result))
     files["config.json"] = _json(reproducible_config(result, run.root))
     if published := publication_of(run):

@@ -43,6 +43,8 @@ def commands(result: StudyResult) -> list[str]:
     if result.labels.get("kind") == "priority":
         levels = " ".join(shlex.quote(f"{c}={level}") for c, level in result.labels["map"].items())
         lines.append(f"{PROGRAM} data priority {name} {levels}")
+    if result.dataset.marks:
+        lines.append(f"{PROGRAM} data marks {name} --import marks.csv")
     if result.kind == "evaluate":
         return [*lines, _evaluate(result.config)]
     return [*lines, f"{PROGRAM} compare --config config.json"]

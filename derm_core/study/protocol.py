@@ -137,7 +137,7 @@ def _arms(
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
     if config.marks:
-        notes.append(describe_used(config.marks, config.pretrain is not None))
+        notes.append(describe_used(config.marks, config.pretrain))
     notes += missing + check_sources(config, workspace, data, arms) + _enlarged(data, arms)
     notes += dict.fromkeys(
         part.info["encoding"] for arm in arms for part in arm.parts if "encoding" in part.info

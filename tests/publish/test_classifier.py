@@ -18,7 +18,9 @@ from derm_core.bundles.card_parts import Priority, TrainingData
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, from_dict, to_dict
+from derm_core.config.shared import UsedMarks
 from derm_core.data.manifest import load_dataset
+from derm_core.data.marks import Mark, set_marks
 from derm_core.data.splits import SPLITS, split_fingerprint
 from derm_core.data.store import open_store
 from derm_core.data.used_images import SplitRule, used_images
@@ -32,6 +34,7 @@ from derm_core.publish.provenance import commands, is_public, weights_license
 from derm_core.publish.study_arm import Predictions
 from derm_core.records import to_json
 from derm_core.study.arms import Arm, build_extractors
+from derm_core.study.marks import with_marks
 from derm_core.study.presets import preset
 from tests.builders import save_files, write_noise
 
@@ -214,6 +217,8 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
         ({}, ""),
         ({"splits": "official"}, " --splits official"),
         ({"max_images": 90}, " --max-images 90"),
+        ({"marks": UsedMarks(sha256="0" * 64, exclusions=2)}, " --marks"),
+        ({"marks": UsedMarks(sha256="0" * 64, new_labels=2)}, " --marks --new-labels"),
         ({"max_images": 90, "draw": "before_split"}, " --max-images 90 --draw before_split"),
     ],
 )
@@ -242,6 +247,27 @@ def test_terms_of_the_pretraining_data_stay_with_weights_trained_on_synthetic_im
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("study", ["frozen"], indirect=True)
+def test_the_card_says_which_marks_the_study_used(study):
+    workspace, _ = study
+    run, dataset = workspace.run(STUDY), load_dataset(workspace, "moles")
+    config = from_dict(read_json(run.config))
+    trained = used_images(dataset, SplitRule.of(config)).members("train")
+    left_out = dataset.frame["image_id"].iloc[trained[0]]
+    set_marks(dataset, [Mark(image_id=left_out, mark="exclude")])
+    value = to_dict(with_marks(config, dataset))
+    write_json(run.config, value)
+    write_json(run.study, read_json(run.study) | {"config": value})
+    card = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card
+    assert card.split.marks.exclusions == 1 and set(card.config["marks"]) == {
+        "sha256",
+        "exclusions",
+        "new_labels",
+    }  # ids of images stay with the dataset
+    assert any("with 1 exclusion" in limit for limit in card.limits)
+    assert card.commands[1].count("--marks") == 1
+
+
 def test_a_taken_name_and_a_wrong_arm_seed_or_run_are_said(study):
     workspace, _ = study
     publish(workspace, STUDY, "vae", "mole-vae")

@@ -11,7 +11,7 @@ from derm_core.data.marks import Mark, remove_marks, set_marks
 from derm_core.data.marks_file import import_marks
 from derm_core.data.used_images import SplitRule, used_images
 from derm_core.data.used_marks import left_out_ids, with_new_labels
-from derm_core.errors import ConfigError, DataError
+from derm_core.errors import DataError
 from derm_core.jobs.dependencies import fold_studies, recipe_pretrainings
 from derm_core.study.features import finish
 from derm_core.study.marks import require_enough, with_marks
@@ -128,8 +128,6 @@ def test_the_study_and_its_pretraining_leave_out_the_same_images(workspace, data
     assert data.fingerprint == plain.fingerprint
     pretrain = used_images(dataset, SplitRule.of(config.pretrain))
     assert np.array_equal(pretrain.rows, data.rows) and np.array_equal(pretrain.split, data.split)
-    with pytest.raises(ConfigError, match="its pretraining leaves out the same images"):
-        dataclasses.replace(STUDY, marks=config.marks)
 
 
 def test_folds_and_further_pretrainings_have_the_marks_of_the_whole(dataset):

@@ -10,15 +10,18 @@ import pytest
 from safetensors.torch import load_file
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, to_dict
-from derm_core.data.manifest import save_dataset
+from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.data.marks import Mark, set_marks
 from derm_core.data.official_split import describe_official
 from derm_core.data.triage import save_map
 from derm_core.errors import RunError
 from derm_core.files import read_json
 from derm_core.nets.vae import build_vae, save_vae
+from derm_core.report.files import report_files
 from derm_core.report.sections import method_sections
 from derm_core.report.terminal import text_report
 from derm_core.study import protocol
+from derm_core.study.marks import with_marks
 from derm_core.study.protocol import study
 from derm_core.study.protocol_record import digest, fix_protocol
 from derm_core.study.study_data import prepare
@@ -314,3 +317,38 @@ def test_a_study_says_how_many_images_its_input_enlarged(workspace, tiny):
     result, _, _ = run_study(make_config(workspace), workspace)
     assert result["dataset"]["enlarged"] == 0.1 and result["dataset"]["license"] == "CC0"
     assert any("10.0" in one and "32 px" in one for one in result["cautions"])
+
+
+@pytest.mark.slow
+def test_a_study_with_marks_leaves_images_out_changes_labels_and_says_so(workspace, config):
+    dataset = load_dataset(workspace, "tiny")
+    tested = sorted(finish(prepare(config, workspace))[1].members("test"))
+    out, relabelled = dataset.frame["image_id"].iloc[[tested[0], tested[-1]]]
+    other = next(c for c in dataset.classes if c != dataset.frame["label"].iloc[tested[-1]])
+    set_marks(
+        dataset,
+        [
+            Mark(image_id=out, mark="exclude"),
+            Mark(image_id=relabelled, mark="wrong_label", new_label=other),
+        ],
+    )
+    config = with_marks(config, dataset, new_labels=True)
+    result, _, run = run_study(config, workspace)
+    table = pd.read_parquet(run.predictions).drop_duplicates("image_id").set_index("image_id")
+    assert out not in table.index and result["dataset"]["images"] == 89
+    assert result["classes"][table.at[relabelled, "label"]] == other
+    assert result["dataset"]["marks"] == {
+        "sha256": config.marks.sha256,
+        "exclusions": 1,
+        "new_labels": 1,
+    }
+    # its VAE was pretrained without marks
+    assert any("may have seen the pixels" in note for note in result["notes"])
+    study = study_result(result)
+    text = " ".join(text_report(study).split())
+    assert "3 classes, with 1 exclusion and 1 changed label" in text
+    assert any("Images marked exclude or duplicate are left out" in one for one in result["notes"])
+    assert config.marks.sha256 in str(method_sections(study))
+    files = report_files(study, run.root)
+    assert out in files["marks.csv"].decode()
+    assert result["config"]["marks"] == json.loads(files["config.json"])["marks"]
