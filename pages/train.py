@@ -11,8 +11,9 @@ from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
-from pages.ui import cached, demo, frame, launch_form, live_run, run_progress, words
+from pages.ui import cached, demo, frame, live_run, run_progress, words
 from pages.ui.glossary import heading
+from pages.ui.new_study.form import choose_study
 
 DEMONSTRATION = (
     "A demonstration, not evidence: it shows how a comparison works and how its results read. Its pretraining is too "
@@ -27,7 +28,7 @@ def draw_new_study(workspace: Workspace) -> None:
         terms=("study", "preset", "arm", "pretraining", "frozen-features", "fine-tuning", "head"),
     )
     with st.container(border=True):
-        config = launch_form.choose_study(workspace)
+        config = choose_study(workspace)
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button(
                 "Launch", type="primary", icon=":material/play_arrow:", disabled=config is None

@@ -1,0 +1,6 @@
+"""The form of a new study on the page Train.
+
+form       preset, dataset, and all settings folded
+settings   pretraining, arms and their comparison, extractor and machine
+analyses   additional analyses
+"""
