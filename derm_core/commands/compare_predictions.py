@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
 from pathlib import Path
-from typing import TypeVar
 
 from ..data.manifest import load_dataset
 from ..data.prediction_files import bring_predictions
 from ..errors import ConfigError
-from ..events import Event, Progress
 from ..jobs.store import RunStore
 from ..records import to_json
 from ..report.sections.predictions import prediction_sections
@@ -20,7 +17,6 @@ from .output import HELP, Answer, Screen
 from .start import names
 
 RUN = "run:"
-T = TypeVar("T")
 
 
 def add_predictions_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,7 @@ def predictions(args: argparse.Namespace, screen: Screen) -> Answer:
     steps = compare_predictions(
         dataset, brought, prior=_prior(args.prior), with_subgroups=not args.no_subgroups
     )
-    result = _followed(steps, screen)
+    result = screen.finish(steps)
     text = "\n\n".join(map(section_text, prediction_sections(result)))
     return Answer(to_json(result), text)
 
@@ -76,15 +72,3 @@ def _prior(text: str | None) -> dict[str, float] | None:
         raise ConfigError(
             f"--prior {text!r}: allowed is CLASS=NUMBER, such as mel=779,nv=4693."
         ) from None
-
-
-def _followed(steps: Generator[Event, None, T], screen: Screen) -> T:
-    """The result of a generator of events, with its progress on the screen."""
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        if isinstance(event.value, Progress):
-            screen.progress(event.value)

@@ -7,16 +7,17 @@ import shutil
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from .. import formatting
-from ..events import Progress, counted
+from ..events import Event, Progress, counted
 from ..workspace import Workspace
 
 HELP: dict[str, str] = tomllib.loads(Path(__file__).with_name("help.toml").read_text("utf-8"))
+T = TypeVar("T")
 LINE_SECONDS = 5.0
 REDRAW_SECONDS = 0.1
 
@@ -81,6 +82,17 @@ class Screen:
         """A callback (done, total) that prints rate and time left since its first call."""
         count = counted(what, unit)
         return lambda done, total: self.progress(count(done, total).value)
+
+    def finish(self, steps: Generator[Event, None, T]) -> T:
+        """The result of a generator of events, whose progress is printed."""
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if isinstance(event.value, Progress):
+                self.progress(event.value)
 
     def note(self, message: str) -> None:
         """One sentence on standard error."""
