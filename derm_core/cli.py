@@ -29,6 +29,7 @@ COMMANDS = {
     "data": "import, list, audit, generate and delete datasets",
     "pretrain": "pretrain a VAE on a dataset's training images, labels unused",
     "compare": "compare arms under identical conditions; `compare report RUN` shows one again",
+    "features": "write an arm's features of a dataset to a Parquet file",
     "embed": "map an arm's features of a dataset (UMAP and PCA)",
     "predict": "classify images with several models side by side",
     "models": "the library of published models",

@@ -94,6 +94,18 @@ class StudyData:
 
 
 def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
+    """`open_study_data` of images that heads can be trained and tested on.
+
+    Raises:
+        DataError: where a split has no labelled image or training fewer than two classes; otherwise what
+            `open_study_data` raises.
+    """
+    data = yield from open_study_data(config, workspace)
+    _check(data)
+    return data
+
+
+def open_study_data(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     """The dataset of a study or embedding, its stores and its split by patients.
 
     The synthetic dataset is made on first need. The split is that of the classes, also where labels
@@ -101,7 +113,6 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
 
     Raises:
         NotFound: for an unknown dataset.
-        DataError: where a split has no labelled image or training fewer than two classes.
         ConfigError: where the labels are to be priorities and the dataset has none, or the split the
             official one and it has none.
     """
@@ -118,11 +129,9 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     if getattr(config, "labels", "classes") == "priority":
         dataset = as_priorities(dataset)
     labels = dataset.labels[rows]
-    data = StudyData(
+    return StudyData(
         dataset, store, rows, labels, groups, split, fingerprint, used.official, other_stores
     )
-    _check(data)
-    return data
 
 
 def with_stores(
