@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -139,3 +140,22 @@ def pixel_of_point(tab, trace: int, point: int) -> tuple[float, float]:
         [trace, point],
     )
     return x, y
+
+
+def draw_until_chosen(page) -> None:
+    """Draw a box over the first map as a person would: again, where the chart was still being laid out."""
+
+    def drawn() -> bool:
+        page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
+        area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+        page.mouse.move(area["x"] + 0.1 * area["width"], area["y"] + 0.1 * area["height"])
+        page.mouse.down()
+        page.mouse.move(area["x"] + 0.9 * area["width"], area["y"] + 0.9 * area["height"], steps=6)
+        page.mouse.up()
+        for _ in range(40):
+            if page.get_by_text(re.compile(r"^\d+ images chosen$")).count():
+                return True
+            page.wait_for_timeout(200)
+        return False
+
+    until(drawn, "an answer to a box", 90)

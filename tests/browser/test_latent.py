@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 import pytest
 
 from tests.app.maps import put_map
-from tests.browser.support import calm, no_exception, pixel_of_point, until, visit
+from tests.browser.support import (
+    calm,
+    draw_until_chosen,
+    no_exception,
+    pixel_of_point,
+    until,
+    visit,
+)
 
 pytestmark = pytest.mark.browser
 LAID_OUT = """count => [...document.querySelectorAll('.js-plotly-plot')].filter(
@@ -56,25 +61,6 @@ def test_a_box_in_one_map_lights_the_same_images_in_the_other(
     }""")
     calm(page)
     no_exception(page)
-
-
-def draw_until_chosen(page) -> None:
-    """Draw a box over the first map as a person would: again, where the chart was still being laid out."""
-
-    def drawn() -> bool:
-        page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-        area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
-        page.mouse.move(area["x"] + 0.1 * area["width"], area["y"] + 0.1 * area["height"])
-        page.mouse.down()
-        page.mouse.move(area["x"] + 0.9 * area["width"], area["y"] + 0.9 * area["height"], steps=6)
-        page.mouse.up()
-        for _ in range(40):
-            if page.get_by_text(re.compile(r"^\d+ images chosen$")).count():
-                return True
-            page.wait_for_timeout(200)
-        return False
-
-    until(drawn, "an answer to a box", 90)
 
 
 def click_until_shown(page, point: int, answer) -> None:
