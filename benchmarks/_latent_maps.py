@@ -13,7 +13,7 @@ from PIL import Image
 
 from derm_core.config import BackboneConfig, EmbedConfig, to_dict
 from derm_core.data.decode import read_image
-from derm_core.data.manifest import save_dataset
+from derm_core.data.manifest import DatasetInfo, save_dataset
 from derm_core.files import read_json, write_atomic, write_json, writing
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
@@ -47,15 +47,7 @@ def furnish(workspace: Workspace, images: int) -> list[str]:
         workspace,
         "many",
         frame,
-        {
-            "layout": "synthetic",
-            "source": "benchmarks.latent",
-            "classes": list(CLASSES),
-            "created": 0,
-            "skipped": [],
-            "seconds": 0.0,
-            "notes": [],
-        },
+        DatasetInfo(layout="synthetic", source="benchmarks.latent", classes=CLASSES),
     )
     points = frame[["image_id", "label", "group", "age", "site"]].assign(
         row=np.arange(images),
