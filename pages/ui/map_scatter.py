@@ -178,8 +178,8 @@ def _class_traces(
         if part.any():
             parts.append((len(PALETTE), value, INK, points.loc[rest.index[part]]))
     return [
-        cloud.trace(part, value, "%{text}", {"color": colour})
-        | {"text": value, "legendrank": 1000 + place}
+        cloud.trace(part, value, "%{fullData.name}", {"color": colour})
+        | {"legendrank": 1000 + place}
         for place, value, colour, part in sorted(parts, key=lambda entry: -len(entry[3]))
     ]
 
