@@ -38,7 +38,7 @@ CHART_CONFIG = {
 SELECT_CONFIG = {
     "displaylogo": False,
     "displayModeBar": True,
-    "modeBarButtonsToRemove": ["zoom2d", "autoScale2d"],
+    "modeBarButtonsToRemove": ["autoScale2d"],
 }
 VISIBLE_ROWS, ROW_PIXELS = 6, 35  # of a chart's table
 PICTURES = {"png": "PNG", "svg": "SVG"}

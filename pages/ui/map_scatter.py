@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 MAP_LIMIT = 50_000  # points that are drawn of a map
+HOVER_DISTANCE = 30  # pixels from a dot at which the pointer means it: half an image in its place
 MAX_RINGS = 30  # selected points, up to which each has a ring
 MAX_ENLARGED = 300  # selected points, up to which each is drawn larger
 COLOUR_BAR = {
@@ -96,6 +97,7 @@ def map_scatter(
         legend={"itemsizing": "constant"},
         showlegend=not is_scale(values),
         modebar={"orientation": "v"},
+        hoverdistance=HOVER_DISTANCE,
         **axes,
     )
 

@@ -57,8 +57,8 @@ GUIDES = {
     "latent": PageGuide(
         (
             "**Choose a map**, and beside it another of the same images. *New map* below makes one.",
-            "**Click a dot** to see its image and the nearest ones; draw a box or lasso around a region. Colour and "
-            "filter by class, split, prediction or attribute.",
+            "**Point at a dot** to see its image; click it for the nearest ones too, or draw a box or lasso around a "
+            "region. Colour and filter by class, split, prediction or attribute.",
             "**Switch the view**: *Latent traversal* moves along the dimensions of a VAE, *Data issues* lists "
             "near-duplicates, likely label errors and outliers.",
         ),

@@ -18,7 +18,7 @@ from derm_core.published import read_published
 from derm_core.study.study_result import read_study
 from derm_core.workspace import Workspace
 from pages.ui import images
-from pages.ui.latent import loaded_map
+from pages.ui.latent import loaded_map, map_hover
 from tests.app.maps import put_map
 from tests.builders import write_dataset
 from tests.published import put_source
@@ -96,6 +96,16 @@ def test_without_the_vae_a_dot_says_that_its_image_is_missing(
     monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
     app = open_page("latent", run="moles-skin", image="i007")
     assert not app.image and images.ABSENT in text(app)
+
+
+def test_a_dot_under_the_pointer_shows_the_reconstruction_and_calls_it_that(workspace, published):
+    first = loaded_map.load_map(workspace, "moles-skin")
+    assert first is not None
+    answers = map_hover.hover_images(first, [7, 8])
+    [drawn] = images.pictures(first.dataset, [7], map_hover.SIDE, first.reconstruct)
+    assert drawn is not None and answers[0].src == images.data_url(drawn.webp)
+    assert all(image.is_reconstruction for image in answers)
+    assert {image.lines[-1] for image in answers} == {NOT_HERE}
 
 
 @pytest.mark.slow

@@ -38,8 +38,10 @@ def chromium():
         browser.close()
 
 
-def new_tab(chromium, width: int) -> Iterator:
-    context = chromium.new_context(viewport={"width": width, "height": 1000}, accept_downloads=True)
+def new_tab(chromium, width: int, **settings: bool) -> Iterator:
+    context = chromium.new_context(
+        viewport={"width": width, "height": 1000}, accept_downloads=True, **settings
+    )
     tab = context.new_page()
     tab.set_default_timeout(45_000)
     yield tab

@@ -5,6 +5,7 @@ loaded_map       one map with its dataset, and the columns to colour and filter 
 map_view         the maps side by side with the selected images
 filters          method, colour, filter and search above the maps
 map_chart        one map's chart with its quality measures
+map_hover        the image of the dot under the pointer, and images in place of dots (with .html, .css, .js)
 map_table        the table of its points
 selection        which images are selected: by chart, table, search or address, the same in both maps
 selected_images  the selected image, or the selected images

@@ -6,14 +6,22 @@ import streamlit as st
 
 from derm_core.workspace import Workspace
 from pages.ui import frame, glossary, scheduling
-from pages.ui.latent import filters, map_chart, map_table, selected_images, selection, upload
+from pages.ui.latent import (
+    filters,
+    map_chart,
+    map_hover,
+    map_table,
+    selected_images,
+    selection,
+    upload,
+)
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
 
 HEIGHT_ALONE, HEIGHT_OF_TWO = 560, 460  # pixels
 
 
-@st.fragment
+@st.fragment(key=map_hover.MAPS)
 @scheduling.in_turn
 def draw_maps(
     workspace: Workspace, first: LoadedMap, second: LoadedMap | None, own: Upload | None
@@ -27,12 +35,13 @@ def draw_maps(
         for column, loaded, side in zip(columns, (first, second), "ab", strict=True):
             if loaded is not None:
                 place = upload.place_upload(workspace, own, loaded, settings.method)
-                with column:
+                with column, st.container(key=map_hover.chart_key(side)):
                     map_chart.draw_map(first, loaded, settings, rows, side, height, place)
         if second is None:
             with columns[0]:
                 map_table.draw_table(first, settings.mask)
         with columns[1] if second is None else st.container():
+            map_hover.draw_hover(first, "a" if second is None else "ab")
             if own is not None:
                 upload.draw_upload(workspace, own, first, second)
             if rows or own is None:

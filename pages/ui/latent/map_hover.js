@@ -1,0 +1,354 @@
+// The image of the dot under the pointer, and images in place of dots. It listens to charts that st.plotly_chart drew
+// and draws on a canvas of its own above each; the charts and their selections are left alone.
+// Images come from the page in answer to the trigger "wanted" and are kept here; "chosen" selects one.
+
+const KEPT = 3000; // images in memory
+const ASKED = 40; // rows in a request; the page answers those that it can prepare in a moment
+const URGENT = 4; // rows in a request for the image under the pointer
+const AROUND = 60; // dots around the pointer whose images are fetched ahead
+const FEW = 400; // dots in view, up to which images take their place (map_hover.html names both numbers)
+const CENTRAL = 200; // images at most in place of dots
+const PATIENCE = 3000; // milliseconds until a request that had no answer is sent again
+const REACH = 30; // pixels from a dot at which the pointer means it, as in map_scatter.HOVER_DISTANCE
+const MARGIN = 2; // pixels that a dot must be away to be the next one in a direction
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const explorers = new WeakMap();
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  if (!explorers.has(parentElement)) explorers.set(parentElement, new Explorer(parentElement));
+  const explorer = explorers.get(parentElement);
+  explorer.update(data, setTriggerValue);
+  return () => {
+    explorer.remove();
+    explorers.delete(parentElement);
+  };
+}
+
+// One chart: its Plotly element, its dots, and the canvas above it.
+class Chart {
+  constructor(key) {
+    this.key = key;
+    this.plot = null;
+    this.canvas = document.createElement("canvas");
+    Object.assign(this.canvas.style, { position: "absolute", pointerEvents: "none" });
+    this.canvas.className = "map-images";
+  }
+
+  find() {
+    const plot = document.querySelector(`.st-key-${this.key} .js-plotly-plot`);
+    return plot?.on && plot.querySelector(".svg-container") && plot._fullLayout?.xaxis?._length > 0 ? plot : null;
+  }
+
+  // Dots that are not hidden by the legend: {row, x, y, colour, pale}.
+  dots() {
+    const traces = this.plot._fullData;
+    if (this.traces !== traces) {
+      this.traces = traces;
+      const shown = traces.filter(trace => trace.visible === true && trace.customdata);
+      const partly = shown.some(trace => trace.selectedpoints);
+      this.all = shown.flatMap(trace => {
+        const selected = partly ? new Set(trace.selectedpoints || []) : null;
+        const colour = typeof trace.marker.color === "string" ? trace.marker.color : "#7F8587";
+        return Array.from(trace.customdata, (row, place) => ({
+          row, x: trace.x[place], y: trace.y[place], colour, pale: selected !== null && !selected.has(place),
+        }));
+      });
+    }
+    return this.all;
+  }
+
+  // Dots in view. Each is given its place in pixels of the plot's area, {left, top}.
+  inView() {
+    const { xaxis, yaxis } = this.plot._fullLayout;
+    const [west, east] = xaxis.range, [south, north] = yaxis.range;
+    const seen = [];
+    for (const dot of this.dots()) {
+      dot.left = ((dot.x - west) / (east - west)) * xaxis._length;
+      dot.top = ((north - dot.y) / (north - south)) * yaxis._length;
+      if (dot.left >= 0 && dot.top >= 0 && dot.left <= xaxis._length && dot.top <= yaxis._length) seen.push(dot);
+    }
+    return seen;
+  }
+
+  // The plot's area in the window.
+  area() {
+    const { xaxis, yaxis } = this.plot._fullLayout, box = this.plot.getBoundingClientRect();
+    const left = box.left + xaxis._offset, top = box.top + yaxis._offset;
+    return { left, top, right: left + xaxis._length, centre: { left: xaxis._length / 2, top: yaxis._length / 2 } };
+  }
+}
+
+// The `count` dots nearest to a place, the nearest first.
+function nearest(dots, { left, top }, count) {
+  const away = Float64Array.from(dots, dot => (dot.left - left) ** 2 + (dot.top - top) ** 2);
+  const limit = dots.length > count ? away.slice().sort()[count - 1] : Infinity;
+  const near = [];
+  dots.forEach((dot, place) => away[place] <= limit && near.push([away[place], dot]));
+  return near.sort((a, b) => a[0] - b[0]).slice(0, count).map(([, dot]) => dot);
+}
+
+// The nearest dot within 45 degrees of a direction; undefined where there is none.
+function step(dots, from, [right, down]) {
+  const inside = dots.filter(dot => {
+    const along = (dot.left - from.left) * right + (dot.top - from.top) * down;
+    const aside = Math.abs((dot.left - from.left) * down) + Math.abs((dot.top - from.top) * right);
+    return along >= MARGIN && aside <= along;
+  });
+  return nearest(inside, from, 1)[0];
+}
+
+class Explorer {
+  constructor(root) {
+    this.panel = root.querySelector(".panel");
+    this.card = root.querySelector(".card");
+    this.hint = root.querySelector(".hint");
+    this.note = root.querySelector(".note");
+    this.picture = root.querySelector("img");
+    this.box = root.querySelector("input");
+    this.images = new Map(); // row: {src, name, lines, bitmap}
+    this.charts = [];
+    this.current = null; // {chart, row}
+    this.asked = null; // {row, time}
+    this.panel.onkeydown = event => this.press(event);
+    this.box.onchange = () => this.charts.forEach(chart => this.draw(chart));
+    this.place = () => this.placeCard();
+    addEventListener("scroll", this.place, true);
+    addEventListener("resize", this.place);
+    this.timer = setInterval(() => this.attach(), 250); // charts come and go as the page runs
+    this.show(null);
+  }
+
+  update(data, trigger) {
+    this.trigger = trigger;
+    if (data.charts.join() !== this.charts.map(chart => chart.key).join()) {
+      this.charts.forEach(chart => this.detach(chart));
+      this.charts = data.charts.map(key => new Chart(key));
+    }
+    for (const image of data.images) this.keep(image);
+    if (this.asked && data.images.some(image => image.row === this.asked.row)) this.asked = null;
+    if (data.images.some(image => image.row === this.current?.row)) this.show(this.current);
+    this.attach();
+    this.fetch();
+  }
+
+  remove() {
+    clearInterval(this.timer);
+    removeEventListener("scroll", this.place, true);
+    removeEventListener("resize", this.place);
+    this.charts.forEach(chart => this.detach(chart));
+  }
+
+  keep({ row, ...image }) {
+    if (image.src) {
+      image.bitmap = new Image();
+      image.bitmap.onload = () => this.charts.forEach(chart => chart.layer?.has(row) && this.drawSoon(chart));
+      image.bitmap.src = image.src;
+    }
+    this.images.delete(row);
+    this.images.set(row, image);
+    if (this.images.size > KEPT) this.images.delete(this.images.keys().next().value);
+  }
+
+  // ---- the charts
+
+  attach() {
+    for (const chart of this.charts) {
+      const plot = chart.find();
+      if (plot === chart.plot && (!plot || chart.canvas.isConnected)) continue;
+      this.detach(chart);
+      if (plot) this.listen(chart, plot);
+    }
+    if (this.asked && Date.now() - this.asked.time > PATIENCE) {
+      this.asked = null;
+      this.fetch();
+    }
+  }
+
+  listen(chart, plot) {
+    const drawn = () => this.drawSoon(chart);
+    const clicked = event => {
+      const row = event.points.find(point => point.customdata !== undefined)?.customdata;
+      if (row !== undefined) this.show({ chart, row: Number(row) });
+      this.panel.focus({ preventScroll: true }); // the arrow keys go on from here
+    };
+    const selected = () => {
+      chart.traces = null;
+      drawn();
+    };
+    chart.plot = plot;
+    chart.handlers = {
+      plotly_click: clicked, plotly_selected: selected, plotly_deselect: selected, plotly_afterplot: drawn,
+      plotly_relayouting: drawn,
+    };
+    for (const [name, handler] of Object.entries(chart.handlers)) plot.on(name, handler);
+    // Not plotly_hover: it is silent inside a box or lasso that was drawn.
+    chart.pointed = event => this.point(chart, event);
+    chart.left = () => this.leave();
+    plot.addEventListener("mousemove", chart.pointed);
+    plot.addEventListener("mouseleave", chart.left);
+    plot.querySelector(".svg-container").append(chart.canvas);
+    this.draw(chart);
+    this.placeCard();
+    this.fetch();
+  }
+
+  detach(chart) {
+    if (!chart.plot) return;
+    for (const [name, handler] of Object.entries(chart.handlers)) chart.plot.removeListener?.(name, handler);
+    chart.plot.removeEventListener("mousemove", chart.pointed);
+    chart.plot.removeEventListener("mouseleave", chart.left);
+    chart.canvas.remove();
+    chart.plot = chart.traces = null;
+    if (this.current?.chart === chart) this.show(null);
+  }
+
+  drawSoon(chart) {
+    if (chart.frame) return;
+    chart.frame = requestAnimationFrame(() => {
+      chart.frame = null;
+      if (chart.plot) this.draw(chart);
+      this.fetch();
+    });
+  }
+
+  // Images in place of the dots nearest to the centre, where few are in view, and a ring around the current dot.
+  draw(chart) {
+    const { xaxis, yaxis } = chart.plot._fullLayout, { canvas } = chart, scale = devicePixelRatio || 1;
+    canvas.width = xaxis._length * scale;
+    canvas.height = yaxis._length * scale;
+    Object.assign(canvas.style, {
+      left: `${xaxis._offset}px`, top: `${yaxis._offset}px`, width: `${xaxis._length}px`, height: `${yaxis._length}px`,
+    });
+    const pen = canvas.getContext("2d"), seen = chart.inView();
+    pen.scale(scale, scale);
+    const replaced = this.box.checked && seen.length <= FEW;
+    const central = replaced ? nearest(seen, chart.area().centre, CENTRAL) : [];
+    const side = Math.min(56, Math.max(24, 0.7 * Math.sqrt((xaxis._length * yaxis._length) / (seen.length || 1))));
+    chart.layer = new Set(central.map(dot => dot.row));
+    this.note.hidden = !this.layerRows().some(row => this.images.get(row)?.is_reconstruction);
+    const dot = this.current && seen.find(one => one.row === this.current.row);
+    for (const other of central.reverse()) {
+      if (other !== dot) drawImage(pen, this.images.get(other.row)?.bitmap, other, side);
+    }
+    if (!dot) return;
+    const bitmap = chart.layer.has(dot.row) && this.images.get(dot.row)?.bitmap;
+    if (bitmap) drawImage(pen, bitmap, { ...dot, pale: false }, side); // on top of the others
+    drawRing(pen, dot, bitmap ? 0.75 * side : 7);
+  }
+
+  // ---- the current dot
+
+  show(current) {
+    this.current = current;
+    const image = current && this.images.get(current.row);
+    this.card.hidden = !current;
+    this.picture.hidden = !image?.src;
+    if (image?.src) this.picture.src = image.src;
+    this.picture.alt = image ? `${image.name}, ${image.lines.join(", ")}` : "";
+    this.card.dataset.row = image ? current.row : "";
+    this.card.querySelector("strong").textContent = image?.name ?? (current ? "…" : "");
+    this.card.querySelector("ul").replaceChildren(...(image?.lines ?? []).map(line => {
+      const item = document.createElement("li");
+      item.textContent = line;
+      return item;
+    }));
+    this.placeCard();
+    this.charts.forEach(chart => chart.plot && this.drawSoon(chart));
+    if (current && !image) this.fetch();
+  }
+
+  // The pointer moved: show the dot that it means. Without one, an image beside the map stays, one over the map goes.
+  point(chart, event) {
+    if (event.buttons) return; // the map is dragged, or a box or lasso is drawn
+    const area = chart.area(), at = { left: event.clientX - area.left, top: event.clientY - area.top };
+    const [dot] = nearest(chart.inView(), at, 1);
+    if (!dot || Math.hypot(dot.left - at.left, dot.top - at.top) > REACH) this.leave();
+    else if (this.current?.row !== dot.row || this.current.chart !== chart) {
+      this.card.setAttribute("aria-live", "off");
+      this.show({ chart, row: dot.row });
+    }
+  }
+
+  leave() {
+    if (this.current && this.panel.classList.contains("floating")) this.show(null);
+  }
+
+  // Beside the map where the panel stands there and is in sight, else over the chart's corner away from the dot.
+  placeCard() {
+    const chart = this.current?.chart ?? this.charts.find(one => one.plot);
+    if (!chart?.plot) return;
+    const area = chart.area(), own = this.panel.getBoundingClientRect();
+    const beside = own.left >= area.right && own.top < innerHeight - 100 && own.top > -60;
+    this.panel.classList.toggle("floating", !beside);
+    this.hint.hidden = beside && this.current !== null; // the image stands in its place
+    if (beside || !this.current) {
+      this.card.style.left = this.card.style.top = "";
+      return;
+    }
+    const dot = chart.inView().find(one => one.row === this.current.row);
+    const right = dot ? dot.left < area.centre.left : true;
+    this.card.style.left = `${right ? area.right - this.card.offsetWidth - 4 : area.left + 4}px`;
+    this.card.style.top = `${Math.max(area.top, 60)}px`;
+  }
+
+  press(event) {
+    const chart = this.current?.chart ?? this.charts.find(one => one.plot);
+    if (!chart?.plot || event.target === this.box || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key in ARROWS) {
+      event.preventDefault();
+      const seen = chart.inView(), from = seen.find(dot => dot.row === this.current?.row);
+      const dot = from ? step(seen, from, ARROWS[event.key]) : nearest(seen, chart.area().centre, 1)[0];
+      this.card.setAttribute("aria-live", "polite"); // read aloud, unlike what the pointer passes
+      if (dot) this.show({ chart, row: dot.row });
+    } else if (event.key === "Enter" && this.current) {
+      event.preventDefault();
+      this.trigger("chosen", this.current.row);
+    } else if (event.key === "Escape") this.show(null);
+  }
+
+  // ---- images
+
+  // Ask for what is missing: the current dot's image first, then those in place of dots, then some around the current
+  // dot or the centre of the view. One request at a time.
+  fetch() {
+    if (this.asked || !this.trigger) return;
+    const chart = this.current?.chart ?? this.charts.find(one => one.plot);
+    if (!chart?.plot) return;
+    const missing = [...new Set(this.needed(chart))].filter(row => !this.images.has(row));
+    if (!missing.length) return;
+    const rows = missing.slice(0, missing[0] === this.current?.row ? URGENT : ASKED);
+    this.asked = { row: rows[0], time: Date.now() };
+    this.trigger("wanted", rows);
+  }
+
+  needed(chart) {
+    const seen = chart.inView(), from = seen.find(dot => dot.row === this.current?.row) ?? chart.area().centre;
+    const around = nearest(seen, from, AROUND).map(dot => dot.row);
+    return [...(this.current ? [this.current.row] : []), ...this.layerRows(), ...around];
+  }
+
+  // Rows whose images are in place of dots.
+  layerRows() {
+    return this.charts.flatMap(chart => (chart.plot && chart.layer ? [...chart.layer] : []));
+  }
+}
+
+function drawImage(pen, bitmap, dot, side) {
+  if (!bitmap?.complete || !bitmap.naturalWidth) return;
+  pen.globalAlpha = dot.pale ? 0.35 : 1;
+  pen.fillStyle = dot.colour;
+  pen.fillRect(dot.left - side / 2 - 2, dot.top - side / 2 - 2, side + 4, side + 4);
+  pen.drawImage(bitmap, dot.left - side / 2, dot.top - side / 2, side, side);
+  pen.globalAlpha = 1;
+}
+
+function drawRing(pen, dot, reach) {
+  for (const [colour, width] of [["#FFFFFF", 4], ["#111111", 2]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.arc(dot.left, dot.top, reach, 0, 2 * Math.PI);
+    pen.stroke();
+  }
+}
