@@ -24,19 +24,19 @@ PICTURES, SIDE = 60, 256
 MODEL = "vae-resnet18-64"
 
 
-def furnish(workspace: Workspace, images: int) -> list[str]:
-    """A dataset "many" whose images share PICTURES files, and two maps of it: their run ids."""
+def furnish(workspace: Workspace, images: int, pictures: int = PICTURES) -> list[str]:
+    """A dataset "many" whose images share `pictures` files, and two maps of it: their run ids."""
     rng = np.random.default_rng(0)
     labels = rng.choice(len(CLASSES), images, p=SHARES)
     names = np.array(CLASSES, object)[labels]
-    paths = _pictures(workspace, rng)
+    paths = _pictures(workspace, rng, pictures)
     frame = pd.DataFrame(
         {
             "image_id": [f"many_{row:07d}" for row in range(images)],
-            "path": [paths[row % PICTURES] for row in range(images)],
+            "path": [paths[row % pictures] for row in range(images)],
             "label": names,
             "group": [f"g{row // 2}" for row in range(images)],
-            "sha256": [f"{row % PICTURES:064x}" for row in range(images)],
+            "sha256": [f"{row % pictures:064x}" for row in range(images)],
             "width": SIDE,
             "height": SIDE,
             "age": rng.integers(5, 90, images).astype(float),
@@ -66,12 +66,12 @@ def furnish(workspace: Workspace, images: int) -> list[str]:
     return [_map(workspace, points, labels, np.random.default_rng(seed)) for seed in (1, 2)]
 
 
-def _pictures(workspace: Workspace, rng: np.random.Generator) -> list[str]:
+def _pictures(workspace: Workspace, rng: np.random.Generator, pictures: int) -> list[str]:
     folder = workspace.dataset("many").images
     folder.mkdir(parents=True)
-    for number in range(PICTURES):
+    for number in range(pictures):
         (folder / f"{number}.jpg").write_bytes(noise(rng))
-    return [str(folder / f"{number}.jpg") for number in range(PICTURES)]
+    return [str(folder / f"{number}.jpg") for number in range(pictures)]
 
 
 def noise(rng: np.random.Generator) -> bytes:
