@@ -111,7 +111,7 @@ def test_an_image_that_is_not_here_has_the_latent_of_its_vae(elsewhere, source, 
     image = read_image(here["path"][3], 32)
     own = traversal.encode(image[None])[0]
     scale = latents.std(0)
-    assert np.abs(latents[3] - own).max() < 0.06 * scale.max() + 1e-6
+    assert np.abs(latents[3] - own).max() < 0.09 * scale.max() + 1e-6
     assert traversal.decode(latents[[3]]).shape == (1, 32, 32, 3)
 
 
