@@ -143,7 +143,7 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
         [{"name": "lesion.png", "mimeType": "image/png", "buffer": encode(lesion, "PNG")}]
     )
     answered(page)
-    tab_to(page.get_by_role("tab", name="Saliency (LayerCAM)"))
+    tab_to(page.get_by_role("tab", name="Saliency"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Compute occlusion").wait_for()

@@ -18,9 +18,9 @@ from streamlit.delta_generator import DeltaGenerator
 from derm_core.bundles.card import Card
 from derm_core.insight.overlay import colours, overlay, scale_strip
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
-from derm_core.insight.saliency import SaliencyMap, grad_cam, layer_cam, occlusion
+from derm_core.insight.saliency import SaliencyMap, is_transformer, occlusion, saliency
 from derm_core.workspace import Workspace
-from pages.ui import cached_models, glossary, images, scheduling, words
+from pages.ui import cached_models, frame, glossary, images, scheduling, words
 from pages.ui.classify.answers import SQUARE, Answer
 from pages.ui.classify.models import class_name, column, heading
 from pages.ui.classify.nearest_images import draw_nearest
@@ -31,6 +31,7 @@ METHODS = {
     FINE: "LayerCAM (Jiang et al. 2021) on a finer feature map",
     COARSE: "Grad-CAM (Selvaraju et al. 2017) on the last feature map",
 }
+OF_PATCHES = "Integrated gradients (Sundararajan et al. 2017) of the patches"
 RESIDUAL_TOP = 0.25  # of full brightness, at the end of the colour scale
 
 
@@ -41,13 +42,14 @@ def draw_explanations(workspace: Workspace, answer: Answer, cards: list[Card]) -
         terms=(
             "saliency",
             "layercam",
+            "integrated-gradients",
             "occlusion",
             "nearest-training-images",
             "reconstruction-error",
         ),
     )
     parts = {
-        ":material/local_fire_department: Saliency (LayerCAM)": draw_saliency,
+        ":material/local_fire_department: Saliency": draw_saliency,
         ":material/texture: Occlusion": draw_occlusion,
         ":material/join_inner: Nearest training images": draw_nearest,
         ":material/blur_on: Reconstruction": draw_reconstruction,
@@ -85,19 +87,24 @@ class Overlays:
 @st.fragment
 @scheduling.in_turn
 def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
-    """LayerCAM or Grad-CAM of every model on one scale."""
+    """LayerCAM or Grad-CAM of every model, of transformers integrated gradients, on one scale."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         targets, opacity = _choose_class(answer, cards, "cam-class"), _choose_opacity("cam-opacity")
         detail = st.segmented_control(
             "Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail"
         )
-    cams: dict[str, SaliencyMap] = {
-        card.name: answer.explained(
-            ("cam", card.name, detail, targets[card.name]),
-            functools.partial(_saliency_map, workspace, answer, card, detail, targets[card.name]),
-        )
-        for card in cards
-    }
+    cams: dict[str, SaliencyMap] = {}
+    for card in cards:
+        with frame.errors():
+            cams[card.name] = answer.explained(
+                ("cam", card.name, detail, targets[card.name]),
+                functools.partial(
+                    _saliency_map, workspace, answer, card, detail, targets[card.name]
+                ),
+            )
+    cards = [card for card in cards if card.name in cams]
+    if not cards:
+        return
     maps = {name: cam.density_nss[0] for name, cam in cams.items()}
     notes = {name: _saliency_note(cam) for name, cam in cams.items()}
     top = max(2.0, math.ceil(2 * max(float(cam.peaks[0]) for cam in cams.values())) / 2)
@@ -105,18 +112,28 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
     _draw_scale(
         "0",
         f"{top:.1f} times an even spread",
-        f"{METHODS[detail]}: where the evidence for the class lies, as a multiple of evidence that is spread evenly "
-        "over the image. All maps have this one scale. They are as coarse as the feature map and show where a model "
-        "looks, not whether it is right to.",
+        f"{_method(workspace, cards, detail)}: where the evidence for the class lies, as a multiple of evidence that "
+        "is spread evenly over the image. All maps have this one scale. They are as coarse as the feature map and show "
+        "where a model looks, not whether it is right to.",
     )
+
+
+def _method(workspace: Workspace, cards: list[Card], detail: str) -> str:
+    """What the maps are, in words."""
+    of_patches = [
+        card for card in cards if is_transformer(cached_models.predictor(workspace, card.name))
+    ]
+    if len(of_patches) == len(cards):
+        return OF_PATCHES
+    others = f"; of a transformer: {OF_PATCHES}" if of_patches else ""
+    return METHODS[detail] + others
 
 
 def _saliency_map(
     workspace: Workspace, answer: Answer, card: Card, detail: str, target: int
 ) -> SaliencyMap:
-    method = layer_cam if detail == FINE else grad_cam
     predictor = cached_models.predictor(workspace, card.name)
-    return method(predictor, answer.pixels(card.input_size)[None], [target])
+    return saliency(predictor, answer.pixels(card.input_size)[None], [target], detail == FINE)
 
 
 def _saliency_note(cam: SaliencyMap) -> str:
