@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arms import arm_kind, arm_parts, arm_size
+from ..data.embeddings import NOTHING
+from .pretraining_data import UNTRAINED
 from .study_result import ArmResult, StudyResult
 
-UNTRAINED = ("random", "scratch", "colour")
-NOTHING, PHOTOGRAPHS = "nothing", "ImageNet"
+PHOTOGRAPHS = "ImageNet"
+WITHOUT_NETWORK = ("colour", "metadata")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ def _implied(result: StudyResult, part: str) -> ArmNetwork:
         "input_size": arm_size(part) or config.get("input_size"),
     }
     if part in UNTRAINED:
-        common = {} if part == "colour" else common
+        common = {} if part in WITHOUT_NETWORK else common
         return ArmNetwork(**common, pretrained_on=NOTHING, seen="no")
     if kind == "imagenet":
         sized = common if not part.endswith("@best") else common | {"input_size": None}

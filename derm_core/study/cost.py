@@ -20,7 +20,7 @@ from ..nets.corpora import corpora_in
 from .arms import Arm
 from .clinical_answers import ArmCost, Cost
 from .features import extraction_seconds
-from .seen import UNTRAINED
+from .pretraining_data import UNTRAINED
 from .trained_arm import TrainedStudy
 
 IMAGENET_1K = 1_281_167  # training images of ILSVRC 2012

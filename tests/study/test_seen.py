@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from derm_core.study.arms import Arm
-from derm_core.study.seen import seen_by, seen_in
+from derm_core.study.pretraining_data import seen_in
+from derm_core.study.seen import seen_by
 
 
 def dataset(name="ham10000", layout="table", known_as=None):
