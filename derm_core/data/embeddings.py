@@ -142,10 +142,9 @@ def load_embeddings(workspace: Workspace, dataset: Dataset, name: str) -> np.nda
         NotFound, DataError: they are missing or damaged.
     """
     info = embeddings_info(workspace, dataset.name, name)
+    path = _folder(workspace, dataset.name) / f"{name}.npz"
     try:
-        with np.load(
-            _folder(workspace, dataset.name) / f"{name}.npz", allow_pickle=False
-        ) as stored:
+        with np.load(path, allow_pickle=False) as stored:
             ids, vectors = stored["ids"], stored["vectors"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(name, error) from error
