@@ -14,6 +14,7 @@ from derm_core.workspace import Workspace
 from pages.ui import (
     brought_predictions,
     cached,
+    dataset_marks,
     dataset_view,
     frame,
     import_form,
@@ -58,6 +59,11 @@ def draw_delete(workspace: Workspace, name: str) -> None:
             f"Deletes the manifest, the decoded copies and cached features of **{name}**. "
             "Files outside the workspace stay; finished studies keep their results."
         )
+        if marks := len(cached.marks(workspace, name)):
+            st.markdown(
+                f":material/flag: **{words.count(marks, 'mark')}** of its images are deleted as well: export them "
+                "first, under *Marks of images*."
+            )
         if st.button("Delete", type="primary", key="delete"):
             with frame.errors():
                 if users := dataset_users(workspace, name):
@@ -80,8 +86,9 @@ if name is not None:
         dataset_view.draw_facts(workspace, dataset, datasets[name], audit.cautions)
         dataset_view.draw_splits(workspace, dataset)
         dataset_view.draw_priorities(workspace, dataset)
+        dataset_marks.draw_marks(workspace, dataset)
         brought_predictions.draw_predictions(dataset)
-        dataset_view.draw_gallery(dataset)
+        dataset_view.draw_gallery(workspace, dataset)
 import_form.draw_import(workspace, expanded=name is None)
 public = st.container()
 if name is not None:

@@ -44,6 +44,7 @@ def draw_latest_comparison(workspace: Workspace) -> None:
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
             label = frame.run_label(workspace, run)
+            label += f" · {result.dataset.marks}" if result.dataset.marks else ""
             if isinstance(run, PublishedRun):
                 label += f" · {run.about.dataset.attribution} · {run.about.licence}"
             st.caption(words.plain(label), width="stretch")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import frame, words
-from pages.ui.latent import data_issues, loaded_map, map_picker, map_view, new_map, traverse, upload
+from pages.ui.latent import (
+    data_issues,
+    loaded_map,
+    map_picker,
+    map_view,
+    marking,
+    new_map,
+    traverse,
+    upload,
+)
 
 VIEWS = {  # the names stand in addresses
     "map": ":material/scatter_plot: Map",
@@ -33,6 +42,8 @@ if first_id is not None:
             first, second = loaded_map.with_distinct_names(first, second)
         if first is not None and first.stored is not None:
             st.caption(words.plain(first.stored.terms))
+        if first is not None:
+            marking.draw_used(first)
         if view == "map" and first is not None:
             if second is not None and second_id is not None:
                 map_picker.offer_alignment(workspace, first_id, second_id)

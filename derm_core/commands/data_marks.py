@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import getpass
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from ..data.manifest import load_dataset
-from ..data.marks import COLUMNS, Mark, marks_table, read_marks, summarise
+from ..data.marks import COLUMNS, Mark, current_user, marks_table, read_marks, summarise
 from ..data.marks_file import import_marks
 from ..formatting import count
 from ..records import to_json
@@ -32,7 +31,7 @@ def marks_data(args: argparse.Namespace, screen: Screen) -> Answer:
     value: dict[str, Any] = {"name": args.name}
     lines: list[str] = []
     if args.import_file:
-        done = import_marks(dataset, args.import_file, by=getpass.getuser())
+        done = import_marks(dataset, args.import_file, by=current_user())
         value["imported"] = to_json(done)
         lines.append(
             f"Imported: {count(done.added, 'new mark')}, {done.changed:,} changed, {done.unchanged:,} as before."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import getpass
 import io
 import time
 from collections import Counter
@@ -125,7 +126,10 @@ def read_marks(paths: DatasetPaths) -> dict[str, Mark]:
 
 
 def _parsed(text: str) -> Iterator[Mark]:
-    for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    if tuple(rows.fieldnames or ()) != COLUMNS:
+        raise KeyError("its columns are others")
+    for row in rows:
         cells: dict[str, Any] = {**row, "new_label": row["new_label"] or None}
         mark = Mark(**cells)
         if mark.mark not in MARKS:
@@ -188,6 +192,14 @@ def summarise(dataset: Dataset, marks: Mapping[str, Mark]) -> MarksSummary:
 def changes_label(mark: Mark, dataset: Dataset, label: str | None) -> bool:
     """Whether a mark gives an image, whose label in the dataset is `label`, another class of the dataset."""
     return mark.new_label in dataset.classes and mark.new_label != label
+
+
+def current_user() -> str:
+    """Who marks on this machine, by the name of the account; empty where it has none."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return ""
 
 
 def utc_now() -> str:

@@ -44,7 +44,7 @@ from ..workspace import RunFiles, Workspace
 from .align import fixed_places, open_fixed_map, start_from, turn_onto
 from .data_issues import FeatureSpace, find_issues
 from .factors import PREFIX, factor_table
-from .map_data import MapData, map_data
+from .map_data import MapData, map_data, marks_of_models
 from .map_predictions import MapPredictions, predict_map
 from .saved_map import MapInfo, SavedMap, save_map, save_neighbours
 from .traversal_sources import open_traversal
@@ -94,7 +94,9 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
         ],
         axis=1,
     )
-    info = replace(drawn.info, opinions=predictions.slots)
+    models = marks_of_models(workspace, [slot.name for slot in predictions.slots])
+    marks = tuple(dict.fromkeys((*data.marks, *models)))
+    info = replace(drawn.info, opinions=predictions.slots, marks=marks)
     save_map(run, info, points)
     yield log("The models' predictions are ready; data issues follow.")
     if config.space == "mu":
@@ -259,6 +261,7 @@ def _info(config: EmbedConfig, data: MapData, explained: list[float]) -> MapInfo
         images=len(data.rows),
         pca_explained=tuple(explained),
         quality={},
+        marks=data.marks,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +42,7 @@ class MapData:
         split: (n,) indices into SPLITS.
         features: (n, D) of one extractor.
         label: what the extractor is called.
+        marks: that it was trained with marks of the dataset's images, as MapInfo has it.
     """
 
     dataset: Dataset
@@ -49,6 +50,7 @@ class MapData:
     split: np.ndarray
     features: np.ndarray
     label: str
+    marks: tuple[str, ...] = ()
 
     @property
     def is_training(self) -> np.ndarray:
@@ -87,6 +89,8 @@ def map_data(
         yield log(describe_official(used.official))
     vae = extractor.info.get("label")
     label = study_labels([config.arm], config.input_size, vae)[config.arm]
+    source = _source(config, workspace)
+    marks = (f"{label} {source.marks}",) if source and source.marks else ()
     chosen = None if len(rows) == len(dataset) else rows
     device = pick_device(config.device)
     cached = feature_path(workspace, dataset.name, extractor, store, chosen).exists()
@@ -94,10 +98,12 @@ def map_data(
     if first_look and device == "cpu" and len(rows) >= 4 * FIRST_LOOK and not cached:
         part = _some(len(rows), config.seed)
         features = yield from _features_of(extractor, store.images, rows[part])
-        first_look(MapData(dataset, rows[part], used.split[part], features, label), len(rows))
+        first_look(
+            MapData(dataset, rows[part], used.split[part], features, label, marks), len(rows)
+        )
         yield log(f"A first PCA of {len(part):,} images is ready; that of all follows.")
     features = yield from extract(extractor, store, workspace, dataset.name, chosen, device=device)
-    return MapData(dataset, rows, used.split, features, label)
+    return MapData(dataset, rows, used.split, features, label, marks)
 
 
 def _some(count: int, seed: int) -> np.ndarray:
@@ -126,21 +132,33 @@ def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
     gets it. Images that marks left out of the training are on the map all the same.
     """
     rule = SplitRule.of(config)
-    kind, _, name = config.arm.partition(":")
-    run_id = config.vae_run or (name if kind == "run" else None)
-    bundle = config.vae or (name if kind == "bundle" else None)
-    if config.splits == "official" or not (run_id or bundle):
-        return rule
-    try:
-        if run_id:
-            source = from_dict(read_json(workspace.run(run_id).config))
-        else:
-            source = from_dict(verify_bundle(find_bundle(workspace, bundle or "")).config)
-    except (OSError, ValueError, ConfigError):
-        return rule  # not known; building the extractor says what is missing
-    if not isinstance(source, (PretrainConfig, StudyConfig)) or source.dataset != config.dataset:
+    source = None if config.splits == "official" else _source(config, workspace)
+    if source is None or source.dataset != config.dataset:
         return rule
     trained = SplitRule.of(source)
     if (trained.seed, trained.max_images) == (rule.seed, rule.max_images):
         return replace(trained, marks=None)
     return replace(rule, splits=trained.splits) if trained.seed == rule.seed else rule
+
+
+def _source(config: EmbedConfig, workspace: Workspace) -> PretrainConfig | StudyConfig | None:
+    """The config of what trained the weights of a map; None where nothing did, or it is not known."""
+    kind, _, name = config.arm.partition(":")
+    run_id = config.vae_run or (name if kind == "run" else None)
+    bundle = config.vae or (name if kind == "bundle" else None)
+    try:
+        if run_id:
+            source = from_dict(read_json(workspace.run(run_id).config))
+        elif bundle:
+            source = from_dict(verify_bundle(find_bundle(workspace, bundle)).config)
+        else:
+            return None
+    except (OSError, ValueError, ConfigError):
+        return None  # building the extractor says what is missing
+    return source if isinstance(source, (PretrainConfig, StudyConfig)) else None
+
+
+def marks_of_models(workspace: Workspace, names: Sequence[str]) -> tuple[str, ...]:
+    """What MapInfo says of models that were trained with marks."""
+    cards = [verify_bundle(find_bundle(workspace, name)) for name in names]
+    return tuple(f"{card.name} {card.split.marks}" for card in cards if card.split.marks)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..errors import NotFound, RunError
 from ..files import read_json, write_atomic, write_json, writing
-from ..records import from_json, to_json
+from ..records import from_json, optional, to_json
 from ..stats.feature_space import SHOWN_NEIGHBOURS
 from ..workspace import RunFiles, Workspace
 from .packed_map import unpack
@@ -65,6 +65,8 @@ class MapInfo:
         quality: measures of space and map by name; None where there is none yet.
         opinions: models whose predictions stand in the map's table.
         trouble: counts of data issues; None before they were looked for.
+        marks: what was trained with marks of the dataset's images: "mole-vae with 12 exclusions". These
+            images are on the map all the same.
     """
 
     params: dict[str, Any]
@@ -79,6 +81,7 @@ class MapInfo:
     quality: dict[str, float | None]
     opinions: tuple[PredictionSlot, ...] = ()
     trouble: IssueCounts | None = None
+    marks: tuple[str, ...] = optional(())
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from derm_core.arms import in_order
 from derm_core.bundles.card import Card
 from derm_core.bundles.model_library import ListedBundle, list_bundles
 from derm_core.data import audit as audits
+from derm_core.data import marks as image_marks
 from derm_core.data.dataset_facts import DatasetFacts, dataset_facts
 from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load_dataset, read_info
 from derm_core.data.splits import split_dataset
@@ -233,6 +234,13 @@ def map_dataset(workspace: Workspace, run_id: str, name: str) -> Dataset:
     changed = tuple(stamp(paths.manifest, paths.info) for paths in here)
     key = ("published", str(workspace.root), run_id, stamp(files.packed_map), changed)
     return built_once(key, lambda: published_dataset(workspace, files))
+
+
+def marks(workspace: Workspace, name: str) -> dict[str, image_marks.Mark]:
+    """The marks of a dataset's images by image id, read again when they change. Raises DataError."""
+    paths = workspace.dataset(name)
+    key = ("marks", str(workspace.root), name, stamp(paths.marks))
+    return built_once(key, lambda: image_marks.read_marks(paths))
 
 
 def facts(workspace: Workspace, name: str) -> DatasetFacts:

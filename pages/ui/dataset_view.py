@@ -16,7 +16,7 @@ from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.report.dataset_html import dataset_html
 from derm_core.workspace import Workspace
-from pages.ui import cached, charts, frame, glossary, images, words
+from pages.ui import cached, charts, frame, glossary, image_marks, images, words
 
 GALLERY = 24  # images on one page
 
@@ -187,8 +187,8 @@ def draw_priorities(workspace: Workspace, dataset: Dataset) -> None:
                 st.rerun()
 
 
-def draw_gallery(dataset: Dataset) -> None:
-    """Images in random order, of all classes or of the chosen ones."""
+def draw_gallery(workspace: Workspace, dataset: Dataset) -> None:
+    """Images in random order, of all classes or of the chosen ones; those of a page can be marked."""
     st.subheader("Gallery", anchor=False)
     chosen: list[str] = []
     if dataset.classes:
@@ -207,8 +207,35 @@ def draw_gallery(dataset: Dataset) -> None:
     place, page = st.container(), 1
     if pages > 1:
         page = st.pagination(pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
+    shown = rows[(page - 1) * GALLERY : page * GALLERY]
+    marks = cached.marks(workspace, dataset.name)
+    names = dataset.frame["image_id"].iloc[shown].tolist()
+    labels = dataset.frame["label"].iloc[shown].tolist()
+    captions = [
+        f"{words.plain(name)} · {words.plain(label or 'no label')}"
+        + (f" · {image_marks.badge(marks[name])}" if name in marks else "")
+        for name, label in zip(names, labels, strict=True)
+    ]
     with place:
-        images.gallery(dataset, rows[(page - 1) * GALLERY : page * GALLERY])
+        images.gallery(dataset, shown, captions=captions)
+    _draw_marking(workspace, dataset, names)
+
+
+def _draw_marking(workspace: Workspace, dataset: Dataset, names: Sequence[str]) -> None:
+    """Mark images of the page of the gallery."""
+    image_marks.draw_undo(workspace, dataset, "gallery")
+    chosen = st.multiselect(
+        "Mark images of this page",
+        names,
+        key=f"gallery-chosen-{dataset.name}",
+        placeholder="Choose images by their ids",
+        wrap=True,
+    )
+    chosen = [name for name in chosen if name in names]
+    if chosen:
+        with st.container(border=True, gap="small"):
+            image_marks.draw_marks(workspace, dataset, chosen, "gallery")
+            image_marks.draw_form(dataset, chosen, "gallery")
 
 
 def draw_report_button(dataset: Dataset) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 
 import streamlit as st
 
+from derm_core.data.marks import current_user
 from pages.ui import words
 
 NEEDED = ("authlib", "httpx")  # what streamlit[auth] brings
@@ -40,3 +41,10 @@ def login_configured() -> bool:
         return "auth" in st.secrets
     except FileNotFoundError:  # no secrets.toml: the app of one person
         return False
+
+
+def user_name() -> str:
+    """Who uses the app, to stand beside what they note: of those who logged in, else of the account it runs in."""
+    if login_configured() and st.user.get("is_logged_in", False):
+        return str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
+    return current_user()

@@ -60,7 +60,8 @@ GUIDES = {
             "**Point at a dot** to see its image; click it for the nearest ones too, or draw a box or lasso around a "
             "region. Colour and filter by class, split, prediction or attribute.",
             "**Switch the view**: *Latent traversal* moves along the dimensions of a VAE, *Data issues* lists "
-            "near-duplicates, likely label errors and outliers.",
+            "near-duplicates, likely label errors and outliers. Images can be marked there and where they are "
+            "selected: wrong label, duplicate, exclude.",
         ),
         "command-line",
     ),
@@ -69,7 +70,7 @@ GUIDES = {
             "**Get a public data set or import images.** A preview shows what would be read before anything is "
             "written.",
             "**Check the splits**: no patient and no lesion may be in two of them.",
-            "**Look through the images**, set priorities, or compare predictions of other models on them.",
+            "**Look through the images**, mark them, set priorities, or compare predictions of other models on them.",
         ),
         "data",
     ),

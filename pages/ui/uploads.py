@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 # Keys of the widgets that take files, on all pages.
-UPLOADERS = ("files", "pasted", "camera", "map-file", "bundle", "prediction-files")
+UPLOADERS = ("files", "pasted", "camera", "map-file", "bundle", "prediction-files", "marks-file")
 HELD = "uploads-held"
 
 

@@ -94,8 +94,9 @@ def test_sessions_that_mark_at_once_lose_nothing(dataset):
     assert sorted(read_marks(dataset.paths)) == names
 
 
-def test_a_damaged_table_is_refused_with_what_to_do_and_stays(dataset):
-    dataset.paths.marks.write_text("image_id,mark,new_label,note,by,when\ni000,gone,,,,\n")
+@pytest.mark.parametrize("text", ["gone", "image_id,mark,new_label,note,by,when\ni000,gone,,,,\n"])
+def test_a_damaged_table_is_refused_with_what_to_do_and_stays(dataset, text):
+    dataset.paths.marks.write_text(text)
     with pytest.raises(DataError, match=r"damaged .*mend the file"):
         set_marks(dataset, [mark("i001")])
     assert "gone" in dataset.paths.marks.read_text()

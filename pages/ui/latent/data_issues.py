@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import streamlit as st
 
+from derm_core.data.manifest import Dataset
+from derm_core.data.marks import Mark
 from derm_core.insight.saved_map import IssueCounts
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, glossary, images, scheduling, words
+from pages.ui import cached, frame, glossary, image_marks, images, scheduling, words
+from pages.ui.latent import marking
 from pages.ui.latent.loaded_map import LoadedMap
 
 KINDS = {
@@ -23,6 +28,7 @@ ABOUT = {
     "the label. Unusual images with the right label are among them; confusions of similar classes are mostly missed.",
     "outlier": "Images far from all others in this space: rare, badly photographed, or not what the dataset is about.",
 }
+MARK_OF_KIND = {"near_duplicate": "duplicate", "label_error": "wrong_label", "outlier": "exclude"}
 PAGE = 24  # images, and further ones for each press of the button
 
 
@@ -61,8 +67,7 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
     if not len(part):
         st.markdown(f":material/check_circle: No {KINDS[kind].lower()} found.")
         return
-    frame.download_table(_with_ids(first, part), "Download CSV", name=kind.replace("_", "-"))
-    _draw_gallery(first, part, kind)
+    _draw_gallery(workspace, first, part, kind)
 
 
 def _recall(first: LoadedMap, kind: str) -> str:
@@ -89,8 +94,8 @@ def _recall(first: LoadedMap, kind: str) -> str:
     return ""
 
 
-def _with_ids(first: LoadedMap, part: pd.DataFrame) -> pd.DataFrame:
-    """The table with image ids, labels and splits in place of row numbers."""
+def _with_ids(first: LoadedMap, part: pd.DataFrame, marks: Mapping[str, Mark]) -> pd.DataFrame:
+    """The table with image ids, labels, splits and marks in place of row numbers."""
     frame_, split = first.dataset.frame, first.points.set_index("row")["split"]
     own, other = part["row"].to_numpy(), part["other"].to_numpy()
     table = pd.DataFrame(
@@ -102,18 +107,38 @@ def _with_ids(first: LoadedMap, part: pd.DataFrame) -> pd.DataFrame:
             "split": split.reindex(own).to_numpy(),
         }
     )
+    table["mark"] = _marks_of(table["image_id"], marks)
     if (other >= 0).any():
         table["other_image_id"] = frame_["image_id"].to_numpy()[other]
         table["other_label"] = frame_["label"].to_numpy()[other]
         table["other_split"] = split.reindex(other).to_numpy()
+        table["other_mark"] = _marks_of(table["other_image_id"], marks)
     columns = ("score", "suggestion", "across_splits", "reason")
     return table.assign(**{name: part[name].to_numpy() for name in columns})
 
 
+def _marks_of(image_ids: pd.Series, marks: Mapping[str, Mark]) -> list[str]:
+    return [str(marks[name]) if name in marks else "" for name in image_ids]
+
+
 @st.fragment
 @scheduling.in_turn
-def _draw_gallery(first: LoadedMap, part: pd.DataFrame, kind: str) -> None:
-    """Cards with the image (both of a pair) and the reason; each has a link to its dot on the map."""
+def _draw_gallery(workspace: Workspace, first: LoadedMap, part: pd.DataFrame, kind: str) -> None:
+    """Cards with the image (both of a pair), the reason and a form to mark it; each links to its dot on the map."""
+    dataset = marking.marked_dataset(workspace, first)
+    marks = cached.marks(workspace, dataset.name) if dataset else {}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        table = _with_ids(first, part, marks)
+        frame.download_table(table, "Download CSV", name=kind.replace("_", "-"))
+        marked = (
+            table[[name for name in ("mark", "other_mark") if name in table]].ne("").any(axis=1)
+        )
+        if marked.any() and st.toggle(f"Hide marked ({marked.sum():,})", key=f"unmarked-{kind}"):
+            part = part[~marked.to_numpy()]
+    if dataset:
+        image_marks.draw_undo(workspace, dataset, "issues")
+    else:
+        marking.draw_marking(workspace, first, [])
     key = f"issues-{kind}-shown"
     shown = part.head(st.session_state.setdefault(key, PAGE))
     columns, width = (4, 250) if kind == "near_duplicate" else (6, 150)
@@ -125,14 +150,21 @@ def _draw_gallery(first: LoadedMap, part: pd.DataFrame, kind: str) -> None:
                 with st.grid(2, min_column_width=90, gap="xsmall") if pair else st.container():
                     for row in rows:
                         _draw_image(first, row)
+                names = [str(name) for name in first.dataset.frame["image_id"].iloc[rows]]
                 st.caption(f"**{rank}.** {words.plain(issue.reason)}")
-                frame.link(
-                    "latent",
-                    "On the map",
-                    icon=":material/scatter_plot:",
-                    run=first.run_id,
-                    image=str(first.dataset.frame["image_id"].iloc[rows[0]]),
-                )
+                for name in (one for one in names if one in marks):
+                    about = f" {words.aside(words.plain(name))}" if pair else ""
+                    st.markdown(image_marks.badge(marks[name]) + about)
+                with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+                    frame.link(
+                        "latent",
+                        "On the map",
+                        icon=":material/scatter_plot:",
+                        run=first.run_id,
+                        image=names[0],
+                    )
+                    if dataset:
+                        _draw_marking(workspace, dataset, names, kind, issue.suggestion)
     if len(part) > len(shown):
 
         def show_more() -> None:
@@ -140,6 +172,31 @@ def _draw_gallery(first: LoadedMap, part: pd.DataFrame, kind: str) -> None:
 
         more = min(PAGE, len(part) - len(shown))
         st.button(f"Show {more} more of {len(part):,}", on_click=show_more, key=f"more-{kind}")
+
+
+def _draw_marking(
+    workspace: Workspace, dataset: Dataset, names: Sequence[str], kind: str, suggestion: object
+) -> None:
+    """A popover that marks the image of a card, or one of its pair: the second, unless another is chosen."""
+    key = f"{kind}-{'-'.join(names)}"
+    popover = st.popover(
+        "Mark",
+        icon=":material/flag:",
+        type="tertiary",
+        key=f"mark-card-{key}",
+        on_change="rerun",
+    )
+    if not popover.open:
+        return
+    with popover:
+        chosen = names[-1]
+        if len(names) > 1:
+            chosen = st.segmented_control(
+                "Image", names, default=names[-1], required=True, key=f"mark-image-{key}"
+            )
+        image_marks.draw_marks(workspace, dataset, [chosen], key)
+        label = suggestion if isinstance(suggestion, str) else None
+        image_marks.draw_form(dataset, [chosen], key, MARK_OF_KIND[kind], label)
 
 
 def _draw_image(first: LoadedMap, row: int) -> None:

@@ -45,7 +45,9 @@ def draw_maps(
             if own is not None:
                 upload.draw_upload(workspace, own, first, second)
             if rows or own is None:
-                selected_images.draw_selection(first, second, rows, wide=second is not None)
+                selected_images.draw_selection(
+                    workspace, first, second, rows, wide=second is not None
+                )
         if second is not None:
             map_table.draw_table(first, settings.mask)
         glossary.explain(

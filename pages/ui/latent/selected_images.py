@@ -9,14 +9,21 @@ from derm_core.arms import arm_style
 from derm_core.data.manifest import Dataset
 from derm_core.insight.saved_map import neighbours_in
 from derm_core.insight.selection import PartAccuracy, accuracies, categories, class_mix, sample
+from derm_core.workspace import Workspace
 from pages.ui import frame, images, words
-from pages.ui.latent import selection
+from pages.ui.latent import marking, selection
 from pages.ui.latent.loaded_map import LoadedMap
 
 MAX_SHOWN, NEAREST = 36, 8
 
 
-def draw_selection(first: LoadedMap, second: LoadedMap | None, rows: list[int], wide: bool) -> None:
+def draw_selection(
+    workspace: Workspace,
+    first: LoadedMap,
+    second: LoadedMap | None,
+    rows: list[int],
+    wide: bool,
+) -> None:
     """wide: whether the selection has the whole width of the page, or a column beside the map."""
     if not rows:
         st.markdown(
@@ -38,6 +45,8 @@ def draw_selection(first: LoadedMap, second: LoadedMap | None, rows: list[int], 
         if len(rows) > 1:
             table = first.points[first.points["row"].isin(rows)]
             frame.download_table(table, "Download CSV", name="selection")
+    chosen = first.points.loc[first.points["row"].isin(rows), "image_id"]
+    marking.draw_marking(workspace, first, chosen.tolist())
     if len(rows) == 1:
         _draw_image(first, second, rows[0], wide)
         return

@@ -3,4 +3,5 @@
 form       preset, dataset, and all settings folded
 settings   pretraining, arms and their comparison, extractor and machine
 analyses   additional analyses
+marks      whether marks of the dataset's images are used
 """

@@ -13,6 +13,7 @@ from derm_core.study.presets import PRESETS, find_preset_dataset, preset
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame
 from pages.ui.new_study.analyses import choose_questions
+from pages.ui.new_study.marks import choose_marks
 from pages.ui.new_study.settings import choose_comparison, choose_extractor, choose_pretraining
 
 OFFERED = ("demo", "laptop", "folds", "long", "paper")
@@ -40,10 +41,13 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
     )
     with st.expander("All settings", icon=":material/tune:", key="settings"):
         try:
-            return _choose_settings(workspace, name, dataset, full)
+            config = _choose_settings(workspace, name, dataset, full)
         except DermError as error:
             frame.show_error(error)
             return None
+    with frame.errors():
+        return choose_marks(workspace, config)
+    return None
 
 
 def _choose_dataset(workspace: Workspace, name: str) -> str:
