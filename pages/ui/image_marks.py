@@ -76,7 +76,7 @@ def draw_marks(workspace: Workspace, dataset: Dataset, image_ids: Sequence[str],
         st.button(
             "Remove mark" if len(marked) == 1 else f"Remove {len(marked):,} marks",
             type="tertiary",
-            icon=":material/flag_circle:",
+            icon=":material/close:",
             key=f"unmark-{key}",
             on_click=_change,
             args=(dataset.name, "removed", _remover(dataset, [mark.image_id for mark in marked])),
