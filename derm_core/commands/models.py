@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = add_action(actions, "models export", "bundles:export_model", "name")
     one.add_argument("--out", type=Path, required=True, metavar="FILE")
     one.add_argument("--private", action="store_true", help=HELP["models export --private"])
+    one.add_argument("--onnx", action="store_true", help=HELP["models export --onnx"])
     one = add_action(actions, "models import", "bundles:import_model")
     one.add_argument("file", type=Path)
     add_action(actions, "models delete", delete_model, "name")

@@ -37,7 +37,8 @@ def project_pins(key: str | None = None) -> dict[str, str]:
 def test_the_package_asks_for_the_versions_of_the_requirements_files():
     assert project_pins() == pins("requirements.txt")
     assert project_pins("dev") == pins("requirements-dev.txt")
-    extras = project_pins("heic") | project_pins("trackers") | project_pins("login")
+    names = ("heic", "trackers", "onnx", "login")
+    extras = {name: pin for extra in names for name, pin in project_pins(extra).items()}
     assert extras == pins("requirements-extras.txt")
 
 

@@ -1,0 +1,107 @@
+"""Models as ONNX: onnxruntime computes what the product computes, and the file says how to use it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from derm_core import cli
+from derm_core.bundles import onnx_export
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.onnx_export import export_onnx, require_onnx
+from derm_core.bundles.predictor import Predictor
+from derm_core.errors import BundleError
+from tests.bundles.cards import save_bundle
+
+LIMIT = 1e-4
+
+
+def images(count, size, seed=1):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def run(data, pictures):
+    """{output: value} of an ONNX file under onnxruntime."""
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"images": pictures}), strict=True))
+
+
+def facts_of(data):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return json.loads(session.get_modelmeta().custom_metadata_map["derm"])
+
+
+@pytest.fixture
+def needs_onnx():
+    for name in (*onnx_export.NEEDED, "onnxruntime"):
+        pytest.importorskip(name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_shipped_classifier_gives_the_probabilities_of_the_product(workspace):
+    bundle = load_bundle("vae-resnet18-64", workspace)
+    model, predictor = export_onnx(bundle), Predictor(load_bundle("vae-resnet18-64", workspace))
+    assert model.difference is not None and model.difference <= LIMIT
+    for count in (1, 5):
+        pictures = images(count, 64)
+        outputs = run(model.data, pictures)
+        features, logits = predictor.features_and_logits(pictures)
+        np.testing.assert_allclose(outputs["features"], features, atol=LIMIT)
+        np.testing.assert_allclose(outputs["logits"], logits, atol=LIMIT)
+        np.testing.assert_allclose(
+            outputs["probabilities"], predictor.predict(pictures), atol=LIMIT
+        )
+    facts = facts_of(model.data)
+    assert facts["classes"] == list(bundle.card.classes)
+    assert facts["temperature"] == bundle.card.temperature.value
+    assert (
+        facts["input"]["shape"] == ["N", 64, 64, 3]
+        and "centre square" in facts["input"]["preparation"]
+    )
+    shares = np.array([facts["class_shares"][name] for name in facts["classes"]])
+    plain = np.exp(outputs["logits"] - outputs["logits"].max(1, keepdims=True))
+    adjusted = (plain / shares).argmax(1)  # as facts["decision"] says
+    np.testing.assert_array_equal(adjusted, predictor.adjusted(predictor.predict(pictures)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_shipped_extractor_gives_features_and_latents(workspace):
+    bundle = load_bundle("skin-vae-resnet18-64", workspace)
+    pictures = images(3, 64)
+    outputs = run(export_onnx(bundle).data, pictures)
+    np.testing.assert_allclose(outputs["features"], bundle.features(pictures), atol=LIMIT)
+    np.testing.assert_allclose(outputs["latents"], bundle.latents(pictures), atol=LIMIT)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_onnx")
+def test_the_command_writes_the_file_and_what_differs_is_refused(
+    shelf, classifier, card, tmp_path, capsys, monkeypatch
+):
+    save_bundle(shelf.models / "small", classifier, card)
+    file = tmp_path / "small.onnx"
+    argv = ["models", "export", "small", "--onnx", "--out", str(file)]
+    assert cli.main([*argv, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["outputs"] == ["features", "logits", "probabilities"]
+    assert value["difference"] <= LIMIT and value["bytes"] == file.stat().st_size
+    assert facts_of(file.read_bytes())["classes"] == ["a", "b", "c"]
+    assert cli.main([*argv, "--private"]) == 1
+    monkeypatch.setattr(onnx_export, "PARITY", -1.0)
+    file.unlink()
+    assert cli.main(argv) == 1
+    assert "was not written" in capsys.readouterr().err and not file.exists()
+
+
+def test_missing_packages_are_named_with_what_to_install(monkeypatch):
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
+    with pytest.raises(BundleError, match=r"onnx and onnxscript, which are not installed.*onnx\]"):
+        require_onnx()
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: name == "onnx" or None)
+    with pytest.raises(BundleError, match="needs onnxscript, which is not installed"):
+        require_onnx()
