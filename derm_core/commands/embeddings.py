@@ -81,24 +81,28 @@ def with_registered(arms: Sequence[str], dataset: str, screen: Screen) -> tuple[
 
     A registered name counts before a file of that name.
     """
-    return tuple(_registered(arm, dataset, screen) for arm in arms)
+    brought: dict[str, str] = {}
+    arms_with_names = []
+    for arm in arms:
+        beside = BESIDE_METADATA if arm.startswith(BESIDE_METADATA) else ""
+        text = arm.removeprefix(beside)
+        if text.startswith(ARM) and text not in brought:
+            brought[text] = _registered(text, dataset, screen)
+        arms_with_names.append(beside + brought.get(text, text))
+    return tuple(arms_with_names)
 
 
 def _registered(arm: str, dataset: str, screen: Screen) -> str:
-    beside = BESIDE_METADATA if arm.startswith(BESIDE_METADATA) else ""
-    text = arm.removeprefix(beside)
-    if not text.startswith(ARM):
-        return arm
-    name = text.removeprefix(ARM)
+    name = arm.removeprefix(ARM)
     known = embedding_names(screen.workspace, dataset)
     if name in known or (ID_PATTERN.fullmatch(name) and not Path(name).is_file()):
         return arm
     if not Path(name).is_file():
         raise ConfigError(
-            f"{text}: there is no such file, and {dataset} has no embeddings of that name (there are: "
+            f"{arm}: there is no such file, and {dataset} has no embeddings of that name (there are: "
             f"{', '.join(known) or 'none yet'})."
         )
     info = bring_file(screen.workspace, dataset, Path(name))
     for note in info.notes:
         screen.note(note)
-    return f"{beside}{ARM}{info.name}"
+    return f"{ARM}{info.name}"

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arms import arm_embeddings
+from ..nets.backbone import Extractor
 from ..nets.given import GivenFeatures
 from .arms import Arm
 from .cost import extraction_of
@@ -29,11 +31,18 @@ def arm_facts(study: TrainedStudy, arm: Arm) -> dict[str, Any]:
     return {
         "architecture": " + ".join(dict.fromkeys(part.backbone.architecture for part in parts)),
         "input_size": max(sizes, default=None),
-        "parameters": sum(p.numel() for part in parts for p in part.backbone.parameters()),
+        "parameters": _parameters(parts),
         "images_per_second": _images_per_second(study, arm),
         "pretrained_on": " and ".join(dict.fromkeys(trained)),
         "seen": arm.seen or None,
     }
+
+
+def _parameters(parts: Sequence[Extractor]) -> int | None:
+    """Of all networks; None where vectors were brought, whose network is not known."""
+    if any(arm_embeddings(part.name) for part in parts):
+        return None
+    return sum(p.numel() for part in parts for p in part.backbone.parameters())
 
 
 def _images_per_second(study: TrainedStudy, arm: Arm) -> float | None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from ..arms import METADATA
 from ..data.store import Store
 from ..events import TICK, Event, progress
 from ..files import read_json, write_json, writing
@@ -86,9 +87,12 @@ def extract(
 def extraction_seconds(
     extractor: Extractor, store: Store, workspace: Workspace, dataset: str, rows: np.ndarray | None
 ) -> float | None:
-    """How long the cached features took when they were computed, 0 for given ones; None where not recorded."""
+    """How long the cached features took when they were computed; None where that was not recorded.
+
+    Metadata take no time; how long vectors took that were brought is not known.
+    """
     if isinstance(extractor.backbone, GivenFeatures):
-        return 0.0
+        return 0.0 if extractor.name == METADATA else None
     try:
         path = feature_path(workspace, dataset, extractor, store, rows).with_suffix(".json")
         return float(read_json(path)["seconds"])

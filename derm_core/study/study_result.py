@@ -49,7 +49,7 @@ class ArmResult:
         chosen: where validation chose the arm among others, such as ImageNet at its best input size, the
             arms that it chose, one a fold.
         architecture, input_size, parameters: of its network; of several side by side, the names, the
-            largest side in pixels and the sum.
+            largest side in pixels and the sum; the size and parameters behind brought vectors are not known.
         images_per_second: of the extraction of its features on this machine; None where that was not
             timed.
         pretrained_on: images of the pretraining, as a phrase.

@@ -114,7 +114,7 @@ def test_a_file_as_an_arm_is_brought_once_under_its_own_name(workspace, planted,
         ["vae", f"embeddings:{file}", f"metadata+embeddings:{file}"], "tiny", screen
     )
     assert arms == ("vae", "embeddings:my-clip", "metadata+embeddings:my-clip")
-    assert "90 of 90 images are in tiny" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("90 of 90 images are in tiny") == 1
     assert with_registered(["embeddings:my-clip"], "tiny", screen) == ("embeddings:my-clip",)
     with pytest.raises(ConfigError, match="there are: my-clip"):
         with_registered(["embeddings:nowhere.npz"], "tiny", screen)
@@ -134,6 +134,8 @@ def test_planted_vectors_win_under_the_statistics_of_every_arm(workspace, plante
     assert brought.test["balanced_accuracy"].mean > 0.9
     assert (brought.seen, brought.pretrained_on, brought.features) == ("unknown", "not stated", 6)
     assert brought.architecture == "vectors of planted.npz"
+    assert (brought.input_size, brought.parameters, brought.images_per_second) == (None, None, None)
+    assert result.cost.arms[ARM].feature_seconds is None
     assert result.verdict.pair == (ARM, "random")
     assert any("is not known: planted (embeddings)" in text for text in result.verdict.details)
     assert any("ids from ids, vectors from x" in note for note in result.notes)

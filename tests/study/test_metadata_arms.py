@@ -147,6 +147,7 @@ def test_where_the_patient_decides_metadata_win_and_questions_of_pictures_leave_
     alone = result.arms["metadata"]
     assert alone.label == "Metadata (age, sex)" and alone.seen == "no"
     assert (alone.input_size, alone.parameters, alone.images_per_second) == (None, 0, None)
+    assert result.cost.arms["metadata"].feature_seconds == 0
     assert result.arms[BESIDE].features == alone.features + result.arms["random"].features
     assert any("missing values a category of their own" in note for note in result.notes)
     for answer in (result.robustness, result.shortcut):
