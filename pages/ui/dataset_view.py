@@ -213,7 +213,7 @@ def draw_gallery(workspace: Workspace, dataset: Dataset) -> None:
     labels = dataset.frame["label"].iloc[shown].tolist()
     captions = [
         f"{words.plain(name)} · {words.plain(label or 'no label')}"
-        + (f" · {image_marks.badge(marks[name])}" if name in marks else "")
+        + (f" · :material/flag: {words.plain(marks[name])}" if name in marks else "")
         for name, label in zip(names, labels, strict=True)
     ]
     with place:

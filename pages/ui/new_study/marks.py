@@ -26,8 +26,8 @@ def choose_marks(workspace: Workspace, config: StudyConfig) -> StudyConfig | Non
     paths = workspace.dataset(name)
     settings = json.dumps(to_dict(config), sort_keys=True)
     key = (str(workspace.root), cached.stamp(paths.marks, paths.info), settings)
-    found = cached.built_once(("marks-found", *key), lambda: marks_in_study(config, dataset))
-    options = _options(found)
+    marks = cached.built_once(("marks-found", *key), lambda: marks_in_study(config, dataset))
+    options = _options(marks)
     if not options:
         return config
     chosen = st.segmented_control(
@@ -55,9 +55,9 @@ def choose_marks(workspace: Workspace, config: StudyConfig) -> StudyConfig | Non
     return marked
 
 
-def _options(found: MarksInStudy) -> dict[str, str]:
+def _options(marks: MarksInStudy) -> dict[str, str]:
     """{"out" or "labels": what the study then does}."""
-    out, changed = len(found.left_out), len(found.changed)
+    out, changed = len(marks.left_out), len(marks.changed)
     leave = f"Leave out {words.count(out, 'image')}" if out else ""
     use = f"use {words.count(changed, 'new label')}" if changed else ""
     both = ", ".join(filter(None, (leave, use)))
