@@ -219,9 +219,8 @@ def arm_recipe(arm: str) -> str | None:
 
 
 def is_one_network(arm: str) -> bool:
-    """Whether one backbone of the study's kind gives an arm's features, so that it can be fine-tuned and published."""
-    others = arm == "colour" or own_architecture(arm) or not reads_images_alone(arm)
-    return len(arm_parts(arm)) == 1 and not others
+    """Whether one network gives an arm's features, so that it can be fine-tuned and published."""
+    return len(arm_parts(arm)) == 1 and arm != "colour" and reads_images_alone(arm)
 
 
 def arm_embeddings(arm: str) -> str | None:

@@ -99,7 +99,7 @@ def draw_extractor(card: Card) -> None:
 def draw_network(card: Card, detail: str) -> None:
     """Architecture, input, size of the file. detail: what is particular to the model's kind."""
     st.markdown(
-        f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, {detail}, "
+        f"{card.network.replace(' px', f'{words.THIN}px')}, {detail}, "
         f"{card.parameters / 1e6:.1f} M parameters, {words.size(card.file_bytes)}"
     )
 

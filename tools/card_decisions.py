@@ -50,7 +50,9 @@ def refresh(folder: Path, dataset_name: str, workspace: Workspace) -> None:
     shares = class_shares(dataset.labels[used.members("train")], card.classes)
     bundle.card = card = replace(card, class_shares=shares)
     predictor, test = Predictor(bundle), used.members("test")
-    images_nssc = np.asarray(open_store(workspace, dataset, card.input_size).images[test])
+    images_nssc = np.asarray(
+        open_store(workspace, dataset, card.input_size, card.interpolation).images[test]
+    )
     decisions = measure_decisions(
         predictor,
         dataset.labels[test],

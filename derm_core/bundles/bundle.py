@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from ..config import BackboneConfig
 from ..errors import BundleError, ConfigError
 from ..files import write_atomic, write_json
-from ..nets.backbone import Backbone, build_backbone, normalise
+from ..nets.backbone import Backbone, normalise
 from ..nets.head import Classifier, make_head
 from ..nets.vae import VAE, Decoder, decode, in_batches
 from ..stats.metrics import log_prior
 from ..workspace import Workspace
 from .card import Card, card_json, read_card
 from .model_library import CARD, find_bundle, read_bundle, require_extractor
+from .network import build_network, check_width
 from .reference_file import Reference, pack, unpack
 from .tensors import MODEL, REFERENCE, read_header
 
@@ -270,17 +271,8 @@ def _check_sizes(card: Card, file_bytes: int) -> None:
         raise ValueError("a layer of the size its card says is larger than the file")
 
 
-def _check_width(card: Card, backbone: Backbone) -> None:
-    if backbone.width != card.features:
-        raise ValueError(
-            f"{card.architecture} to stage {card.stage} has {backbone.width} features, the card says {card.features}"
-        )
-
-
 def _build_classifier(card: Card, state: Mapping[str, Tensor]) -> tuple[Classifier, Decoder | None]:
-    config = BackboneConfig(architecture=card.architecture, stage=card.stage)
-    backbone = build_backbone(config, 0, card.model_args)
-    _check_width(card, backbone)
+    backbone = build_network(card)
     head = make_head(backbone.width, card.hidden, len(card.classes), 0)
     classifier, decoder = Classifier(backbone, head), None
     own = {key: value for key, value in state.items() if not key.startswith("decoder.")}
@@ -297,7 +289,7 @@ def _build_vae(card: Card, state: Mapping[str, Tensor]) -> VAE:
     config, size = BackboneConfig(architecture=card.architecture, stage=card.stage), card.decoder
     assert size  # read_card requires it of an extractor
     backbone = Backbone(config, card.model_args)
-    _check_width(card, backbone)
+    check_width(card, backbone)
     vae = VAE(backbone, size.size, size.latent_dim, size.width)
     _fill(vae, state)
     return vae.eval()

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from ..arms import POOLINGS as TOKEN_POOLINGS
 from ..config.labels import recorded_label
+from ..config.shared import ImageForm
 from ..data.known_datasets import cited_set
 from ..errors import BundleError, ConfigError
-from ..records import Range, from_json, optional, require, to_json
+from ..records import Range, Rule, from_json, optional, require, to_json
 from ..workspace import ID_PATTERN
 from .card_parts import (
     CardDecisions,
@@ -41,6 +43,9 @@ from .card_parts import (
 )
 
 SCHEMA = 1
+POOLINGS = ("", *TOKEN_POOLINGS)
+FILTERS = ("bicubic", "bilinear", "lanczos")
+WHOLE_NETWORK = -1  # the stage of a network that is used up to its classifier
 # timm arguments a card may have: plain settings, none of which names a file, a folder or an address
 SAFE_ARGUMENTS = (
     "pad_type",
@@ -50,9 +55,24 @@ SAFE_ARGUMENTS = (
     "norm_layer",
     "stem_type",
     "patch_size",
+    "img_size",
+    "dynamic_img_size",
+    "strict_img_size",
+    "embed_dim",
+    "depth",
+    "depths",
+    "depth_token_only",
+    "num_heads",
+    "mlp_ratio",
+    "init_values",
+    "reg_tokens",
+    "class_token",
+    "no_embed_class",
+    "global_pool",
 )
-LABEL = re.compile(r"(?!.*:.*:)[\w .,:()+\u2013-]{1,120}")  # is shown in badges
-ARM = re.compile(r"[a-z0-9][a-z0-9:@+-]{0,79}")  # is shown in badges
+LARGEST_ARGUMENT, DEEPEST = 8192, 256  # of numbers, and of those that count layers
+LABEL = re.compile(r"(?!.*:.*:)[\w .,:()+/\u2013-]{1,120}")  # is shown in badges
+ARM = re.compile(r"[a-z0-9][\w.:@+/-]{0,239}", re.ASCII)  # is shown in badges
 COVERAGE = re.compile(r"0\.\d\d")
 PRIORITIES = ("high", "medium", "low")  # as in data.triage, which needs pandas
 MAX_DEPTH, MAX_VALUES = 24, 500_000
@@ -75,9 +95,11 @@ class Card:
     Attributes:
         kind: a classifier, or an extractor: a pretrained VAE without one.
         arm, regime: the arm of the study the classifier comes from, and how it was trained.
-        architecture, stage, model_args: the timm backbone and its arguments.
+        architecture, stage, model_args: the timm backbone and its arguments; stage -1: the whole network.
+        tokens: which tokens a whole network pools, one of `arms.POOLINGS`; empty: as timm pools it.
+        pooling: how the features are pooled, in words.
         features, hidden: width of the pooled features and of the head.
-        input_size: pixels a side of the images it reads.
+        input_size, interpolation: pixels a side of the images it reads, and the filter that resizes them.
         mean, std: of the colours, that images are normalised with.
         metrics: of a classifier, {name: interval} on the test split; of an extractor, {name: value}.
         class_shares: by class, its share of the training images, that decisions are adjusted for.
@@ -97,7 +119,9 @@ class Card:
     run: str | None = optional()
     seed: int = _of("classifier", 0, required=True)
     architecture: str
-    stage: Annotated[int, Range(0, 9)]
+    stage: Annotated[int, Range(WHOLE_NETWORK, 9)]
+    tokens: Annotated[str, Rule(lambda name: name in POOLINGS, ", ".join(POOLINGS))] = optional("")
+    pooling: str | None = optional()
     model_args: Json
     features: Count
     hidden: Count = _of("classifier", 0, required=True)
@@ -107,6 +131,9 @@ class Card:
     priority: Priority | None = _of("classifier", null=True)
     decoder: DecoderSize | None = None
     input_size: Annotated[int, Range(1, 1024)]
+    interpolation: Annotated[str, Rule(FILTERS.__contains__, ", ".join(FILTERS))] = optional(
+        "bicubic"
+    )
     preprocessing: Json
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
@@ -142,6 +169,18 @@ class Card:
     sha256: str = ""
     file_bytes: int = 0
     parameters: int = 0
+
+    @property
+    def form(self) -> ImageForm:
+        """How its images are decoded."""
+        return ImageForm(self.input_size, self.interpolation)
+
+    @property
+    def network(self) -> str:
+        """Its network and input in words: "resnet18 to stage 3 at 64 px", "deit_tiny at 96 px, class token"."""
+        end = f" to stage {self.stage}" if self.stage != WHOLE_NETWORK else ""
+        pooled = f", {self.pooling}" if self.pooling and not end else ""
+        return f"{self.architecture}{end} at {self.input_size} px{pooled}"
 
     @property
     def decision_scores(self) -> CardDecisions:
@@ -218,7 +257,7 @@ def check_card(card: Card, value: Json) -> None:
         LABEL.fullmatch(card.label), "label", card.label, "1 to 120 letters, digits and . , ( ) + -"
     )
     for name, argument in card.model_args.items():
-        plain = name in SAFE_ARGUMENTS and isinstance(argument, str | int | float | None)
+        plain = name in SAFE_ARGUMENTS and _is_plain(name, argument)
         _need(plain, "model_args", name, "plain values of " + ", ".join(SAFE_ARGUMENTS))
     if card.kind == "extractor":
         _check_extractor(card)
@@ -226,11 +265,22 @@ def check_card(card: Card, value: Json) -> None:
         _check_classifier(card)
 
 
+def _is_plain(name: str, argument: Any) -> bool:
+    """Whether an argument of timm is a text or a number of a possible size, or some of these."""
+    if isinstance(argument, list | tuple):
+        items = all(isinstance(item, int | float) and _is_plain(name, item) for item in argument)
+        return len(argument) <= 16 and items
+    most = DEEPEST if name.startswith("depth") else LARGEST_ARGUMENT
+    small = not isinstance(argument, int | float) or abs(argument) <= most
+    return small and isinstance(argument, str | int | float | None)
+
+
 def _check_extractor(card: Card) -> None:
     _need(card.reference is None, "reference", "an object", "none: an extractor has no such file")
     for part in ("decoder", "config", "memorisation"):
         _need(getattr(card, part) is not None, part, None, "an object")
     assert card.decoder and card.latent
+    _need(card.stage != WHOLE_NETWORK, "stage", card.stage, "0 or more of an extractor")
     for name in ("kl", "mean", "std"):
         values = getattr(card.latent, name)
         whole = len(values) == card.decoder.latent_dim

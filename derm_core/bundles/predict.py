@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..config.shared import ImageForm
 from ..data.decode import open_picture, prepare
 from ..errors import ImageError
 from ..workspace import Workspace
@@ -56,16 +57,17 @@ def predict_images(
         BundleError: a model is damaged.
     """
     predictors = predictors or load_predictors(workspace, names)
-    sizes = {predictor.size for predictor in predictors.values()}
+    forms = {predictor.form for predictor in predictors.values()}
+    largest = max(form.size for form in forms)
     cards = {name: predictor.card for name, predictor in predictors.items()}
     compare_pictures = have_pictures(workspace, cards)
-    needed = sizes | ({COMPARED} if compare_pictures else set())
-    readable, batches, errors = _read_images(sources, max(sizes), needed)
+    needed = forms | ({ImageForm(COMPARED)} if compare_pictures else set())
+    readable, batches, errors = _read_images(sources, largest, needed)
     if not readable:
         return Predictions((), errors)
     with compute_slot() if len(readable) == 1 else nullcontext():  # many: others compute between
         results = {
-            name: predict_batch(predictor, batches[predictor.size])
+            name: predict_batch(predictor, batches[predictor.form])
             for name, predictor in predictors.items()
         }
     comparable = len({predictor.classes for predictor in predictors.values()}) == 1
@@ -75,7 +77,7 @@ def predict_images(
         scores = {name: score for name, rows in results.items() if (score := rows[i][1])}
         duplicate = closest_duplicate(cards, arms)
         if compare_pictures and not duplicate:
-            duplicate = pictured_copy(workspace, cards, arms, batches[COMPARED][i])
+            duplicate = pictured_copy(workspace, cards, arms, batches[ImageForm(COMPARED)][i])
         agree = len({arm.top for arm in arms.values()}) == 1
         images.append(
             Prediction(
@@ -91,11 +93,13 @@ def predict_images(
 
 
 def _read_images(
-    sources: Sequence[tuple[str, bytes | Path | Image.Image]], input_size: int, sizes: set[int]
-) -> tuple[list[tuple[str, ImageQuality]], dict[int, np.ndarray], tuple[RefusedImage, ...]]:
-    """(name, quality) of each readable image, their squares (n, S, S, 3) by size S, and those that were refused."""
+    sources: Sequence[tuple[str, bytes | Path | Image.Image]],
+    input_size: int,
+    forms: set[ImageForm],
+) -> tuple[list[tuple[str, ImageQuality]], dict[ImageForm, np.ndarray], tuple[RefusedImage, ...]]:
+    """(name, quality) of each readable image, their squares (n, S, S, 3) by form, and those that were refused."""
     readable, errors = [], []
-    pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
+    pixels: dict[ImageForm, list[np.ndarray]] = {form: [] for form in forms}
     for name, source in sources:
         try:
             picture = open_picture(source, name)
@@ -103,9 +107,9 @@ def _read_images(
             errors.append(RefusedImage(name, str(error)))
             continue
         readable.append((name, check_quality(picture, input_size)))
-        for size, squares in pixels.items():
-            squares.append(prepare(picture, size))
-    batches = {size: np.stack(squares) for size, squares in pixels.items() if squares}
+        for form, squares in pixels.items():
+            squares.append(prepare(picture, form.size, form.interpolation))
+    batches = {form: np.stack(squares) for form, squares in pixels.items() if squares}
     return readable, batches, tuple(errors)
 
 

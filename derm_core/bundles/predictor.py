@@ -64,12 +64,15 @@ class Predictor:
         temperature: that divides the logits; 1 where none was fitted.
         calibrated: whether one was fitted.
         log_prior: (C,) log class shares of training; None where neither card nor bundle has them.
-        size: pixels a side of the images it reads, S below; D features, C classes, Z latent dimensions.
+        size, form: pixels a side of the images it reads, S below, and how they are decoded.
+
+    D features, C classes, Z latent dimensions.
     """
 
     def __init__(self, bundle: Bundle):
         self.bundle, self.card, self.name = bundle, bundle.card, bundle.name
         self.classes, self.size = bundle.card.classes, bundle.card.input_size
+        self.form = bundle.card.form
         self.calibrated = bundle.card.temperature is not None
         self.temperature = bundle.card.temperature.value if bundle.card.temperature else 1.0
         self.log_prior = bundle.log_prior()

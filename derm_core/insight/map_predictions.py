@@ -100,7 +100,9 @@ def _features(
 ) -> Generator[Event, None, tuple[Predictor, np.ndarray]]:
     predictor = load_predictors(workspace, [name])[name]
     extractor = build_extractors(f"bundle:{name}", config, workspace)[0]
-    dataset, store = yield from open_images(workspace, config.dataset, predictor.size)
+    dataset, store = yield from open_images(
+        workspace, config.dataset, predictor.size, predictor.form.interpolation
+    )
     features = yield from extract(
         extractor,
         store,

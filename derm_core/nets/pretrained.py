@@ -166,7 +166,9 @@ def load_pretrained(arm: str, own: OwnArchitecture) -> Extractor:
         "pretrained_on": weights.pretrained_on,
         "input_size": size,
         "interpolation": source.interpolation,
-        "pooling": _pooling_name(network),
+        "pooling": pooling_name(network),
+        "tokens": network.tokens,
+        "model_args": network.model_args,
     }
     extractor = make_extractor(arm, network, weights.mean, weights.std, about)
     extractor.input_size, extractor.interpolation = size, source.interpolation
@@ -204,7 +206,7 @@ def _network(
     return backbone.eval(), own.label.replace(own.name, f"{own.name} to {end}", 1)
 
 
-def _pooling_name(network: FeatureNetwork) -> str:
+def pooling_name(network: FeatureNetwork) -> str:
     """How the features of an image are pooled, in words."""
     if network.tokens:
         return POOLINGS[network.tokens]

@@ -16,17 +16,17 @@ from ..bundles.conformal import split_validation
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..bundles.predictor import Predictor, softmax
 from ..config import BackboneConfig
-from ..config.shared import ImageForm
 from ..data.manifest import load_dataset
 from ..data.store import open_store
 from ..errors import BundleError, RunError
 from ..nets.backbone import FeatureNetwork, build_backbone
 from ..nets.head import Classifier, make_head
+from ..nets.pretrained import BEHIND_ALL_STAGES, build_pretrained
 from ..nets.vae import VAE, load_vae
 from ..seeds import stream_seed
 from ..study.arms import build_extractors
 from ..study.features import finish
-from ..study.study_data import StudyData, prepare
+from ..study.study_data import StudyData, prepare, with_stores
 from ..workspace import Workspace, check_id
 from .classifier_card import build_card, complete_card
 from .decisions import class_shares
@@ -114,21 +114,18 @@ def _study_data(workspace: Workspace, source: StudyArm) -> StudyData:
             f"The dataset {source.config.dataset} is not the one this study used: its split is another. "
             "Put the old images back, or repeat the study."
         )
-    size = source.extractor.get("input_size")
-    return dataclasses.replace(data, store=data.store_at(ImageForm(size) if size else None))
+    form = source.form if source.extractor.get("input_size") else None
+    data = finish(with_stores(data, workspace, [form]))
+    return dataclasses.replace(data, store=data.store_at(form))
 
 
 def _classifier(workspace: Workspace, source: StudyArm) -> Classifier:
     """The trained classifier of either regime, in eval mode."""
-    config, extractor, run = source.config, source.extractor, source.run
+    config, run = source.config, source.run
     try:
         if source.regime == "finetune":
             state = load_file(run.model(source.arm, source.seed))
-            backbone: FeatureNetwork = build_backbone(
-                BackboneConfig(architecture=extractor["architecture"], stage=extractor["stage"]),
-                0,
-                _model_args(workspace, extractor),
-            )
+            backbone = _untrained_backbone(workspace, source)
         else:
             index = config.seeds.index(source.seed)
             heads = load_file(run.heads(source.arm))
@@ -144,6 +141,16 @@ def _classifier(workspace: Workspace, source: StudyArm) -> Classifier:
             f"({str(error).splitlines()[0]}); repeat the study."
         ) from error
     return classifier.eval()
+
+
+def _untrained_backbone(workspace: Workspace, source: StudyArm) -> FeatureNetwork:
+    """The network that an arm was fine-tuned from, with other weights."""
+    extractor, arguments = source.extractor, _model_args(workspace, source.extractor)
+    if extractor["stage"] != BEHIND_ALL_STAGES:
+        architecture, stage = extractor["architecture"], extractor["stage"]
+        return build_backbone(BackboneConfig(architecture=architecture, stage=stage), 0, arguments)
+    tokens = (extractor.get("info") or {}).get("tokens", "")
+    return build_pretrained(extractor["architecture"], source.input_size, tokens, arguments)
 
 
 def _model_args(workspace: Workspace, extractor: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -179,7 +186,7 @@ def _check_same(
 ) -> None:
     """Raise BundleError unless the stored bundle gives the study's probabilities for some images, up to float16."""
     dataset = load_dataset(workspace, source.config.dataset)
-    store = open_store(workspace, dataset, source.input_size)
+    store = open_store(workspace, dataset, source.form.size, source.form.interpolation)
     rng = np.random.default_rng(stream_seed(0, "publish", "check"))
     chosen = rng.permutation(len(validation.image_ids))[:CHECKED_IMAGES]
     row_of = {image_id: row for row, image_id in enumerate(dataset.frame["image_id"])}

@@ -19,6 +19,7 @@ from ..data.triage import describe_map, descriptions, priority_map
 from ..data.used_marks import describe_used
 from ..errors import ConfigError
 from ..nets.head import Classifier
+from ..nets.pretrained import pooling_name
 from ..nets.vae import VAE
 from ..records import to_json
 from ..stats.calibration import fit_temperature
@@ -49,13 +50,15 @@ def build_card(
         schema=SCHEMA,
         name=name,
         arm=source.built_arm,
-        label=source.result.label,
+        label=source.result.label[:120],
         regime=source.regime,
         created=time.strftime("%Y-%m-%d", time.gmtime()),
         run=study.run_id,
         seed=source.seed,
         architecture=extractor["architecture"],
         stage=extractor["stage"],
+        tokens=classifier.backbone.tokens,
+        pooling=pooling_name(classifier.backbone),
         model_args=dict(classifier.backbone.model_args),
         features=classifier.backbone.width,
         hidden=config.hidden,
@@ -64,8 +67,9 @@ def build_card(
         labels=source.labels,
         priority=_priority(source, info),
         decoder=vae_size(vae) if vae else None,
-        input_size=source.input_size,
-        preprocessing=provenance.PREPROCESSING,
+        input_size=source.form.size,
+        interpolation=source.form.interpolation,
+        preprocessing=provenance.preprocessing(source.form.interpolation),
         mean=tuple(extractor["mean"]),
         std=tuple(extractor["std"]),
         initial_weights=initial,

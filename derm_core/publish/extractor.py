@@ -166,7 +166,7 @@ def _card(
         features=vae.backbone.width,
         decoder=vae_size(vae),
         input_size=config.input_size,
-        preprocessing=provenance.PREPROCESSING,
+        preprocessing=provenance.preprocessing(),
         mean=tuple(meta["mean"]),
         std=tuple(meta["std"]),
         training_data=data,

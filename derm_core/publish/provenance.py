@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from ..arms import own_architecture
 from ..bundles.card_parts import TrainingData
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import PretrainConfig, StudyConfig, from_dict
@@ -26,11 +27,15 @@ INTENDED_USE = (
     "Research on how the origin of a backbone's weights changes what a skin-lesion classifier learns. "
     "Not a medical device; not for diagnosis, triage or any decision about a person."
 )
-PREPROCESSING = {
-    "version": PREPROCESSING_VERSION,
-    "steps": "sRGB, EXIF orientation applied; short side to input_size "
-    "(antialiased bicubic), centre crop, then (x / 255 - mean) / std",
-}
+
+
+def preprocessing(interpolation: str = "bicubic") -> dict[str, Any]:
+    """How a model's images are prepared, for its card."""
+    return {
+        "version": PREPROCESSING_VERSION,
+        "steps": "sRGB, EXIF orientation applied; short side to input_size "
+        f"(antialiased {interpolation}), centre crop, then (x / 255 - mean) / std",
+    }
 
 
 def training_data(info: DatasetInfo, name: str) -> TrainingData:
@@ -73,6 +78,17 @@ def initial_weights(workspace: Workspace, extractor: Mapping[str, Any]) -> dict[
     if extractor["name"] == "imagenet":
         shown = ("pretrained_on", "license", "sha256", "source", "file", "note")
         return {"kind": "imagenet", **{key: info.get(key) for key in shown}}
+    if own_architecture(extractor["name"]):
+        shown = ("pretrained_on", "license", "sha256", "source", "file", "pooling")
+        pretraining = TrainingData(
+            dataset=info.get("pretrained_on"), license=info.get("license") or "not stated"
+        )
+        return {
+            "kind": "pretrained",
+            "description": f"{info.get('label')}, pretrained on {info.get('pretrained_on')}",
+            **{key: info.get(key) for key in shown},
+            "data": to_json(pretraining),
+        }
     if info.get("run"):
         return {"kind": "vae", **_pretraining(workspace, info["run"]), "sha256": info.get("sha256")}
     if name := info.get("extractor"):

@@ -216,12 +216,14 @@ def _outlier(
         ]
         return float(np.any(above, axis=0).mean())
 
+    form = predictor.form
     drawn = [
-        prepare(Image.fromarray(image), predictor.size) for _, image in nonlesion_images(DRAWN, 0)
+        prepare(Image.fromarray(image), form.size, form.interpolation)
+        for _, image in nonlesion_images(DRAWN, 0)
     ]
     others = {"drawn pictures of other things": np.stack(drawn)}
     for name in rates:
-        store = open_store(workspace, load_dataset(workspace, name), predictor.size)
+        store = open_store(workspace, load_dataset(workspace, name), form.size, form.interpolation)
         others[name] = np.asarray(store.images)
     shares = {"test": flagged(test.features, test.images)}
     for name, images in others.items():

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..arms import arm_parts, own_architecture, reads_images_alone
+from ..arms import arm_parts, reads_images_alone
 from ..config import StudyConfig, from_dict
+from ..config.shared import ImageForm
 from ..errors import BundleError, NotFound, RunError
 from ..files import read_json
 from ..study.study_result import ArmResult, StudyResult, read_study
@@ -63,7 +64,13 @@ class StudyArm:
     @property
     def input_size(self) -> int:
         """The side of the images that the arm reads, in pixels."""
-        return int(self.extractor.get("input_size") or self.config.input_size)
+        return self.form.size
+
+    @property
+    def form(self) -> ImageForm:
+        """How the images that the arm reads are decoded."""
+        size = int(self.extractor.get("input_size") or self.config.input_size)
+        return ImageForm(size, self.extractor.get("interpolation") or "bicubic")
 
     @property
     def labels(self) -> Mapping[str, Any]:
@@ -127,10 +134,6 @@ def open_study_arm(run: RunFiles, arm: str, seed: int) -> StudyArm:
     if not reads_images_alone(arm):
         raise BundleError(
             f"The arm {arm} needs more than an image, all that a published model is given; publish another arm."
-        )
-    if own_architecture(arm):
-        raise BundleError(
-            f"The arm {arm} has a network of its own, whose weights are published elsewhere; publish another arm."
         )
     variants = (study.arms[arm].extractor or {})["variants"]
     parts = variants[config.seeds.index(seed) % len(variants)]

@@ -19,7 +19,7 @@ from ..arms import (
     own_architecture,
 )
 from ..bundles.bundle import Bundle, ExtractorBundle, load_bundle, load_extractor
-from ..bundles.card import pretrained_label
+from ..bundles.card import WHOLE_NETWORK, pretrained_label
 from ..bundles.model_library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
 from ..config.labels import recorded_label, study_labels
@@ -131,7 +131,7 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
         bundle = load_bundle(name, workspace)
         if isinstance(bundle, ExtractorBundle):
             return [_extractor_of_bundle(arm, name, bundle, config)]
-        return [_extractor_of_classifier(arm, name, bundle)]
+        return [_extractor_of_classifier(arm, name, bundle, config)]
     if kind == "imagenet":
         backbone, info = load_imagenet(config.backbone)
         about = {"weights": "ImageNet", **info}
@@ -244,7 +244,10 @@ def _require_backbone(
         )
 
 
-def _extractor_of_classifier(arm: str, name: str, bundle: Bundle) -> Extractor:
+def _extractor_of_classifier(
+    arm: str, name: str, bundle: Bundle, config: FeatureConfig
+) -> Extractor:
+    """The network of a bundle; a whole network reads images of its own form."""
     card = bundle.card
     pretrained = card.initial_weights.get("config") or {}
     about = {
@@ -255,7 +258,13 @@ def _extractor_of_classifier(arm: str, name: str, bundle: Bundle) -> Extractor:
         "split": to_json(card.split),
         "transductive": pretrained.get("images") == "all",
     }
-    return make_extractor(arm, bundle.classifier.backbone, card.mean, card.std, about)
+    network = bundle.classifier.backbone
+    if card.stage != WHOLE_NETWORK:
+        return make_extractor(arm, network, card.mean, card.std, about)
+    about |= {"tokens": card.tokens}
+    whole = make_extractor(arm, network, card.mean, card.std, about)
+    whole.input_size, whole.interpolation = card.input_size, card.interpolation
+    return _as_read(whole, config)
 
 
 def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], list[str]]:

@@ -148,7 +148,7 @@ def _probabilities(
 ) -> Generator[Event, None, np.ndarray]:
     """Plain softmax (n, C) of a dataset's `rows` at the model's own input size, before its temperature."""
     card, network = bundle.card, bundle.classifier
-    _, store = yield from open_images(workspace, name, card.input_size)
+    _, store = yield from open_images(workspace, name, card.input_size, card.interpolation)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(images_nssc: np.ndarray) -> np.ndarray:

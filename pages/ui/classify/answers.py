@@ -14,6 +14,7 @@ from PIL import Image
 
 from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
+from derm_core.config.shared import ImageForm
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
 from derm_core.workspace import Workspace
@@ -46,13 +47,14 @@ class Answer:
     prediction: Prediction
     square: np.ndarray
     explanations: dict[tuple[Any, ...], Any] = field(default_factory=dict)
-    _pixels: dict[int, np.ndarray] = field(default_factory=dict)
+    _pixels: dict[ImageForm, np.ndarray] = field(default_factory=dict)
 
-    def pixels(self, size: int) -> np.ndarray:
-        """(size, size, 3) uint8, what a model of that input size sees."""
-        if size not in self._pixels:
-            self._pixels[size] = prepare(cropped(decode(self.data, self.name), self.crop), size)
-        return self._pixels[size]
+    def pixels(self, form: ImageForm) -> np.ndarray:
+        """(S, S, 3) uint8, what a model that reads images of this form sees."""
+        if form not in self._pixels:
+            square = cropped(decode(self.data, self.name), self.crop)
+            self._pixels[form] = prepare(square, form.size, form.interpolation)
+        return self._pixels[form]
 
     @cached_property
     def whole(self) -> bytes:

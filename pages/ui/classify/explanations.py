@@ -16,6 +16,7 @@ from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from derm_core.bundles.card import Card
+from derm_core.config.shared import ImageForm
 from derm_core.insight.overlay import colours, overlay, scale_strip
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from derm_core.insight.saliency import SaliencyMap, is_transformer, occlusion, saliency
@@ -133,7 +134,7 @@ def _saliency_map(
     workspace: Workspace, answer: Answer, card: Card, detail: str, target: int
 ) -> SaliencyMap:
     predictor = cached_models.predictor(workspace, card.name)
-    return saliency(predictor, answer.pixels(card.input_size)[None], [target], detail == FINE)
+    return saliency(predictor, answer.pixels(card.form)[None], [target], detail == FINE)
 
 
 def _saliency_note(cam: SaliencyMap) -> str:
@@ -162,7 +163,7 @@ def draw_occlusion(workspace: Workspace, answer: Answer, cards: list[Card]) -> N
         for number, card in enumerate(cards):
             report = functools.partial(_report, bar, number, len(cards), column(card, cards))
             predictor = cached_models.predictor(workspace, card.name)
-            pixels, target = answer.pixels(card.input_size), targets[card.name]
+            pixels, target = answer.pixels(card.form), targets[card.name]
             compute = functools.partial(occlusion, predictor, pixels, target, report)
             answer.explained(keys[card.name], compute)
         bar.empty()
@@ -264,12 +265,12 @@ def _draw_reconstruction(workspace: Workspace, answer: Answer, card: Card) -> No
         result = answer.explained(
             ("drawn", card.name),
             lambda: reconstruct(
-                cached_models.predictor(workspace, card.name), answer.pixels(card.input_size)[None]
+                cached_models.predictor(workspace, card.name), answer.pixels(card.form)[None]
             ),
         )
     size = card.decoder.size if card.decoder else card.input_size
     parts = (
-        (answer.pixels(size), f"The image at {size}{words.THIN}px"),
+        (answer.pixels(ImageForm(size)), f"The image at {size}{words.THIN}px"),
         (result.images_nssc[0], "Reconstruction"),
         (
             colours(result.residual_nss[0] / RESIDUAL_TOP),

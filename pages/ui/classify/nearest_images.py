@@ -77,7 +77,7 @@ def _draw_place(workspace: Workspace, answer: Answer, card: Card) -> None:
     placed = answer.explained(
         ("place", card.name),
         lambda: place_in_training(
-            cached_models.predictor(workspace, card.name), answer.pixels(card.input_size)
+            cached_models.predictor(workspace, card.name), answer.pixels(card.form)
         ),
     )
     if placed is None:
