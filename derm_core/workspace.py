@@ -16,6 +16,8 @@ from .errors import ConfigError
 from .files import disk_bytes, storage_errors
 
 ID_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
+USERS = "users"  # folder of the users' workspaces on a shared server
+USER_FOLDER = re.compile(r"^user-[0-9a-f]{32}$")
 REPOSITORY = Path(__file__).resolve().parent.parent  # the folder that holds the package derm_core
 
 
@@ -144,10 +146,13 @@ class DatasetPaths:
 
     Attributes:
         root: the folder.
+        own: where this workspace writes what it adds to the dataset: `root`, but for a dataset of a
+            shared server, which many users read and none of them changes.
         name: the dataset's name, which is the name of its folder.
         manifest: one row an image.
         info: classes, counts, source and fingerprint.
         stores: folder of the decoded images, by size.
+        test_looks: which runs of this workspace have tested which images.
         images: folder of the images of a dataset that brings no files of its own.
         masks: folder of the lesion masks of a synthetic dataset.
         marks: what people marked of its images, one row an image.
@@ -155,16 +160,24 @@ class DatasetPaths:
     """
 
     root: Path
+    own: Path | None = None
 
     def __post_init__(self) -> None:
+        self.own = self.own or self.root
         self.name = self.root.name
         self.manifest = self.root / "manifest.parquet"
         self.info = self.root / "dataset.json"
-        self.stores = self.root / "stores"
+        self.stores = self.own / "stores"
+        self.test_looks = self.own / "test_looks.json"
         self.images = self.root / "images"
         self.masks = self.root / "masks"
-        self.marks = self.root / "marks.csv"
-        self.embeddings = self.root / "embeddings"
+        self.marks = self.own / "marks.csv"
+        self.embeddings = self.own / "embeddings"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the dataset is a shared server's: read by this workspace, never changed."""
+        return self.own != self.root
 
     def store(self, size: int, interpolation: str = "bicubic") -> Path:
         """Folder of the images decoded at `size` pixels: "64", or "224-bilinear"."""
@@ -172,12 +185,29 @@ class DatasetPaths:
 
     def used_marks(self, sha256: str) -> Path:
         """The marks that a run used, by their hash."""
-        return self.root / "used-marks" / f"{sha256}.csv"
+        return self.marks.parent / "used-marks" / f"{sha256}.csv"
+
+    def ready_stores(self, size: int, interpolation: str = "bicubic") -> list[Path]:
+        """Folders in which the decoded images may be ready: `store`, and that of a shared dataset itself."""
+        form = f"{ImageForm(size, interpolation)}"
+        return [self.stores / form, *([self.root / "stores" / form] if self.is_shared else [])]
+
+    def require_own(self) -> None:
+        """Raises ConfigError for a dataset of the shared server."""
+        if self.is_shared:
+            raise ConfigError(
+                f"{self.name} is a dataset of the shared server, which everyone reads: it cannot be changed "
+                "or deleted here, and no other dataset can have its name."
+            )
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of a user's runs, datasets, caches and bundles: $DERM_HOME, by default ./workspace."""
+    """The folder of a user's runs, datasets, caches and bundles: $DERM_HOME, by default ./workspace.
+
+    On a shared server each user has one of their own, `users/user-…` below the server's, and reads
+    the server's datasets and models as well (`shared_root`).
+    """
 
     root: Path
 
@@ -198,6 +228,30 @@ class Workspace:
                 "you may write to."
             ) from error
         return cls(path)
+
+    def of_user(self, folder: str) -> Workspace:
+        """The workspace of one user of a shared server, below this one; made where it is missing.
+
+        Args:
+            folder: its name, as `users.user_folder` makes it.
+
+        Raises:
+            ConfigError: it cannot be made, or the name is none of that kind.
+        """
+        if not USER_FOLDER.fullmatch(folder):
+            raise ConfigError(f"{folder!r} is not the folder of a user.")
+        return Workspace.open(self.root / USERS / folder)
+
+    @property
+    def shared_root(self) -> Path | None:
+        """The shared server's workspace, where this one is a user's; None for every other."""
+        is_users = self.root.parent.name == USERS and USER_FOLDER.fullmatch(self.root.name)
+        return self.root.parent.parent if is_users else None
+
+    def users(self) -> list[Workspace]:
+        """The workspaces of a shared server's users, by name of their folder."""
+        folders = sorted((self.root / USERS).glob("user-*"))
+        return [Workspace(path) for path in folders if USER_FOLDER.fullmatch(path.name)]
 
     @property
     def database(self) -> Path:
@@ -221,24 +275,28 @@ class Workspace:
         return RunFiles(published or folder)
 
     def dataset(self, name: str) -> DatasetPaths:
-        """The files of a dataset. Raises ConfigError for what is not a name."""
-        return DatasetPaths(self.root / "datasets" / check_id(name, "dataset name"))
+        """The files of a dataset, of this workspace first. Raises ConfigError for what is not a name."""
+        own = DatasetPaths(self.root / "datasets" / check_id(name, "dataset name"))
+        if self.shared_root is None or own.info.exists():
+            return own
+        shared = DatasetPaths(self.shared_root / "datasets" / name, self.root / "shared" / name)
+        return shared if shared.info.exists() else own
 
     def dataset_names(self) -> list[str]:
-        """Names of complete datasets, sorted."""
-        return sorted(
-            p.parent.name
-            for p in (self.root / "datasets").glob("*/dataset.json")
-            if ID_PATTERN.fullmatch(p.parent.name)
-        )
+        """Names of complete datasets, also of the shared server's, sorted."""
+        roots = filter(None, (self.root, self.shared_root))
+        paths = (path for root in roots for path in (root / "datasets").glob("*/dataset.json"))
+        return sorted({p.parent.name for p in paths if ID_PATTERN.fullmatch(p.parent.name)})
 
     def shelves(self) -> list[Path]:
-        """Folders that hold bundles: those that ship with the program first, then the user's."""
-        return [models_folder(), self.models]
+        """Folders that hold bundles: those that ship with the program, the shared server's, the user's."""
+        shared = [self.shared_root / "models"] if self.shared_root else []
+        return [models_folder(), *shared, self.models]
 
     def device_lock(self, device: str) -> Path:
-        """The lock held by the run that uses a device."""
-        return self.root / f"device-{check_id(device.replace(':', '-'), 'device')}.lock"
+        """The lock held by the run that uses a device; all users of a shared server have the same."""
+        name = f"device-{check_id(device.replace(':', '-'), 'device')}.lock"
+        return (self.shared_root or self.root) / name
 
     def remove(self, folder: Path) -> int:
         """Delete a folder of this workspace; returns the bytes freed. Raises ConfigError for one outside it."""

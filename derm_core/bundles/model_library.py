@@ -6,6 +6,7 @@ repository's models folder comes before the workspace's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class ListedBundle:
     """A bundle in the library.
 
     Attributes:
-        shelf: "repository" or "workspace".
+        shelf: "repository", "workspace", or "server" for the models of a shared server.
         card: None where it was refused.
         error: why it was refused.
     """
@@ -107,26 +108,40 @@ def _limited(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def list_bundles(workspace: Workspace, kind: str | None = "classifier") -> list[ListedBundle]:
+def list_bundles(
+    workspace: Workspace,
+    kind: str | None = "classifier",
+    list_one: Callable[[Path, str, str | None], list[ListedBundle]] | None = None,
+) -> list[ListedBundle]:
     """Every bundle of a kind (classifier, extractor; None: both), verified, the repository's first.
 
     A name is listed once.
+
+    Args:
+        workspace: whose shelves are listed.
+        kind: of the bundles.
+        list_one: lists one shelf; `list_shelf` where none is given.
     """
     listed: dict[str, ListedBundle] = {}
     for shelf in workspace.shelves():
-        where = "repository" if shelf == models_folder() else "workspace"
-        for path in sorted(shelf.glob(f"*/{CARD}")):
-            folder = path.parent
-            if folder.name in listed or folder.name.startswith("."):
-                continue
-            if kind not in (None, _kind(folder)):
-                continue
-            try:
-                card, problem = verify_bundle(folder), None
-            except BundleError as error:
-                card, problem = None, str(error)
-            listed[folder.name] = ListedBundle(folder.name, folder, where, card, problem)
+        where = {models_folder(): "repository", workspace.models: "workspace"}.get(shelf, "server")
+        for bundle in (list_one or list_shelf)(shelf, where, kind):
+            listed.setdefault(bundle.name, bundle)
     return list(listed.values())
+
+
+def list_shelf(shelf: Path, where: str, kind: str | None) -> list[ListedBundle]:
+    """Every bundle of a kind in one folder, verified. where: as `ListedBundle.shelf`."""
+    listed = []
+    for folder in (path.parent for path in sorted(shelf.glob(f"*/{CARD}"))):
+        if folder.name.startswith(".") or kind not in (None, _kind(folder)):
+            continue
+        try:
+            card, problem = verify_bundle(folder), None
+        except BundleError as error:
+            card, problem = None, str(error)
+        listed.append(ListedBundle(folder.name, folder, where, card, problem))
+    return listed
 
 
 def list_cards(workspace: Workspace, kind: str | None = "classifier") -> list[Card]:

@@ -108,7 +108,8 @@ def delete_model(args: argparse.Namespace, screen: Screen) -> Answer:
     folder = find_bundle(screen.workspace, args.name)
     if screen.workspace.models.resolve() not in folder.resolve().parents:
         raise BundleError(
-            f"{args.name} ships with the program and is not in this workspace; it was not deleted."
+            f"{args.name} is not in this workspace: it ships with the program, or is the shared server's. It was not "
+            "deleted."
         )
     freed = screen.workspace.remove(folder)
     return Answer(

@@ -97,9 +97,11 @@ def import_dataset(
 
     Raises:
         DataError: unknown layout, no readable image, or `name` stands for another source.
+        ConfigError: `name` is that of a dataset of the shared server.
     """
     started = time.monotonic()
     paths = workspace.dataset(name)
+    paths.require_own()
     layout = find_layout(Path(path), options)
     _refuse_other_source(paths, layout)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)

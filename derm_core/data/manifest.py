@@ -174,8 +174,10 @@ def save_dataset(
 
     Raises:
         DataError: the manifest contradicts itself.
+        ConfigError: the name is that of a dataset of the shared server.
     """
     paths = workspace.dataset(name)
+    paths.require_own()
     frame = _checked(frame, info.classes, name)
     own = str(paths.root) + "/"
     stored = frame.assign(path=[p.removeprefix(own) for p in frame["path"]])
@@ -279,6 +281,7 @@ class DatasetSummary:
         groups_known: false where no patient and no lesion of any image is known.
         known_as: name of the public data set that its import recognised.
         error: why a damaged one cannot be read.
+        shared: whether it is a dataset of the shared server, which all its users read.
     """
 
     name: str
@@ -290,6 +293,7 @@ class DatasetSummary:
     disk_bytes: int | None = optional()
     groups_known: bool = True
     known_as: str | None = optional()
+    shared: bool = optional(False)
 
 
 def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummary]:
@@ -307,22 +311,21 @@ def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummar
             info = read_info(paths)
             counts = (info.images, len(info.classes), info.groups, info.layout)
             known = set(info.group_kinds or {}) != {"image"}
-            summaries.append(
-                DatasetSummary(
-                    name, *counts, disk_bytes=size, groups_known=known, known_as=info.known_as
-                )
-            )
+            summary = DatasetSummary(name, *counts, groups_known=known, known_as=info.known_as)
         except (DataError, NotFound) as error:
-            summaries.append(DatasetSummary(name, error=str(error), disk_bytes=size))
+            summary = DatasetSummary(name, error=str(error))
+        summaries.append(replace(summary, disk_bytes=size, shared=paths.is_shared))
     return summaries
 
 
 def delete_dataset(workspace: Workspace, name: str) -> int:
     """Delete a dataset and all that was derived from it (stores, cached features); bytes freed.
 
-    Images that lie outside the workspace are the user's and stay. Raises NotFound.
+    Images that lie outside the workspace are the user's and stay. Raises NotFound, and ConfigError
+    for a dataset of the shared server.
     """
     paths = workspace.dataset(name)
+    paths.require_own()
     if not paths.root.exists():
         raise NotFound(f"There is no dataset {name} in this workspace; nothing was deleted.")
     freed = 0

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from ..files import write_atomic
+from ..files import private_folder, write_atomic
 from ..formatting import count, listed
 from ..locks import hold
 from ..records import optional
@@ -282,7 +282,8 @@ def _edit(paths: DatasetPaths, change: Callable[[dict[str, Mark]], None]) -> Non
 
 @contextmanager
 def _alone(paths: DatasetPaths) -> Iterator[None]:
-    with hold(paths.root / "marks.lock", patience=PATIENCE) as held:
+    private_folder(paths.marks.parent)
+    with hold(paths.marks.with_suffix(".lock"), patience=PATIENCE) as held:
         if not held:
             raise DataError(
                 f"Another session has been writing the marks of {paths.name} for {PATIENCE:.0f} seconds; "

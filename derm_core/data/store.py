@@ -46,16 +46,17 @@ def store_fingerprint(dataset: Dataset, size: int, interpolation: str = "bicubic
 
 
 def _current(dataset: Dataset, size: int, interpolation: str) -> Store | None:
-    folder = dataset.paths.store(size, interpolation)
     fingerprint = store_fingerprint(dataset, size, interpolation)
-    try:
-        if read_json(folder / CARD)["fingerprint"] != fingerprint:
-            return None
-        images = np.load(folder / IMAGES, mmap_mode="r")
-    except (OSError, ValueError, KeyError):
-        return None
-    whole = images.dtype == np.uint8 and images.shape == (len(dataset), size, size, 3)
-    return Store(size, images, fingerprint) if whole else None
+    for folder in dataset.paths.ready_stores(size, interpolation):
+        try:
+            if read_json(folder / CARD)["fingerprint"] != fingerprint:
+                continue
+            images = np.load(folder / IMAGES, mmap_mode="r")
+        except (OSError, ValueError, KeyError):
+            continue
+        if images.dtype == np.uint8 and images.shape == (len(dataset), size, size, 3):
+            return Store(size, images, fingerprint)
+    return None
 
 
 def open_store(

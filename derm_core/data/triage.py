@@ -82,9 +82,10 @@ def save_map(workspace: Workspace, name: str, mapping: Mapping[str, str] | None)
 
     Raises:
         NotFound: there is no such dataset.
-        ConfigError: as `check_map` does.
+        ConfigError: as `check_map` does, or the dataset is the shared server's.
     """
     paths = workspace.dataset(name)
+    paths.require_own()
     info = read_info(paths)
     description = read_json(paths.info)
     description.pop("priority", None)

@@ -122,14 +122,19 @@ def waits_for(workspace: Workspace, run: Run) -> list[str]:
 
 
 def dataset_users(workspace: Workspace, name: str) -> list[str]:
-    """Ids of the queued and running runs that use a dataset."""
-    unfinished = [run.id for run in RunStore(workspace).list() if not run.final]
-    configs = {run_id: stored_config(workspace, run_id) or {} for run_id in unfinished}
+    """Ids of the queued and running runs that use a dataset; of a shared server's, also its users' runs."""
+    readers = [one for one in workspace.users() if one.dataset(name).is_shared]
+    with_runs = [one for one in (workspace, *readers) if one.database.exists()]
     return [
-        run_id
-        for run_id, config in configs.items()
-        if name in (config.get("dataset"), *config.get("external", ()))
+        run.id
+        for one in with_runs
+        for run in RunStore(one).list()
+        if not run.final and name in _datasets_of(stored_config(one, run.id) or {})
     ]
+
+
+def _datasets_of(config: dict[str, Any]) -> list[str | None]:
+    return [config.get("dataset"), *config.get("external", ())]
 
 
 def references(config: RunConfig) -> set[str]:

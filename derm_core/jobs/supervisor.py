@@ -277,6 +277,14 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
     return freed
 
 
+def waits_for_another_user(workspace: Workspace, run: Run) -> bool:
+    """Whether the device of a queued run is in use by a run of another user of the shared server."""
+    if workspace.shared_root is None or run.state != "queued":
+        return False
+    own = (other.device == run.device for other in RunStore(workspace).list(state="running"))
+    return not any(own) and is_held(workspace.device_lock(run.device))
+
+
 def run_bytes(workspace: Workspace, run_id: str) -> int:
     """Bytes on disk of one run's folder."""
     return disk_bytes(workspace.run(run_id).root)

@@ -18,6 +18,7 @@ from .supervisor import reconcile
 
 CHECK_SECONDS = 0.5
 RECONCILE_SECONDS = 5.0
+OTHER_RUN_SECONDS = 2.0  # which a run that has just ended may still hold its device
 
 
 class Stopped(Exception):
@@ -128,21 +129,33 @@ def device_turn(
 ) -> Iterator[None]:
     """Wait for this run's turn on its devices, mark it as running, and hold their locks.
 
+    Runs of one workspace take turns in the order in which they were queued. The users of a shared
+    server have the same locks: between them the first that asks after a run has ended is next.
+
     Raises:
         Stopped: this run is to stop.
     """
-    store, announced = RunStore(workspace), False
+    store, announced, refused = RunStore(workspace), set[str](), None
     me = store.get(run_id)
+
+    def announce(kind: str, reason: str) -> None:
+        if kind not in announced:
+            announced.add(kind)
+            print_line(f"Waiting for {me.device}; {reason}.")
+
     for _ in _pauses(workspace, stop):
-        ahead = _runs_ahead(store, me)
-        if ahead and not announced:
+        if ahead := _runs_ahead(store, me):
             before = ", ".join(run.id for run in reversed(ahead))
-            print_line(f"Waiting for {me.device}; before this run: {before}.")
-            announced = True
+            announce("own", f"before this run: {before}")
+            continue
         with ExitStack() as locks:
-            if ahead or not all(
+            if not all(
                 locks.enter_context(hold(workspace.device_lock(device))) for device in devices
             ):
+                refused = refused or time.monotonic()
+                if time.monotonic() - refused > OTHER_RUN_SECONDS:
+                    whose = "another user's" if workspace.shared_root else "another"
+                    announce("other", f"{whose} run uses it")
                 continue
             if not store.transition(
                 run_id, "queued", "running", started=time.time(), pid=os.getpid()

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from ..files import read_json, write_json
+from ..files import private_folder, read_json, write_json
 from ..locks import hold
 from ..records import from_json, optional, to_json
 from ..workspace import Workspace
@@ -95,8 +95,9 @@ def count_looks(
     Raises:
         DataError: the count cannot be read.
     """
-    root = workspace.dataset(dataset).root
-    with hold(root / "test_looks.lock", patience=math.inf):
+    path = workspace.dataset(dataset).test_looks
+    private_folder(path.parent)
+    with hold(path.with_suffix(".lock"), patience=math.inf):
         record = _read(workspace, dataset)
         own = set() if fold_runs is None else set(fold_runs.tolist())
         looks = record.before(run_id, image_ids, own)
@@ -105,12 +106,12 @@ def count_looks(
             if fold_runs is not None:
                 counted = pd.Index(fold_runs).isin([*record.runs, *record.unplaced])
             record = record.with_look(run_id, image_ids[~counted].tolist())
-            write_json(root / "test_looks.json", to_json(record))
+            write_json(path, to_json(record))
     return looks
 
 
 def _read(workspace: Workspace, dataset: str) -> LookRecord:
-    path = workspace.dataset(dataset).root / "test_looks.json"
+    path = workspace.dataset(dataset).test_looks
     try:
         body = read_json(path)
         if "schema" in body:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from derm_core.data.import_options import FOLDER, NO_CLASSES, ImportOptions, ImportSource
 from derm_core.data.import_preview import ImportPreview, preview_import
-from derm_core.data.import_roots import check_root
+from derm_core.data.import_roots import VARIABLE, check_root, import_roots
 from derm_core.data.importers import import_dataset
 from derm_core.data.table_columns import TableColumns, columns_of_tables
 from derm_core.errors import DermError
@@ -24,6 +24,10 @@ LOOK = "import-look"  # what this session looked at last
 NUMBER = "import-number"  # of the paths that it looked at
 REFUSAL = "import-refusal"  # of a path or name
 PATTERN = "pattern"
+NO_ROOTS = (
+    f"This server imports from no folder yet: whoever runs it allows folders by `{VARIABLE}`, or imports a data "
+    "set for all users with `derm data import`."
+)
 ARRAY = "medmnist"  # the layout of a file in which nothing can be chosen
 CLASSES = {FOLDER: "The folders", NO_CLASSES: "None, images without labels", PATTERN: "A pattern"}
 FIELDS = {  # option of the command line, as refusals and notes name it: its control here
@@ -79,6 +83,9 @@ def _control(match: re.Match[str]) -> str:
 def draw_import(workspace: Workspace, expanded: bool) -> None:
     """The form of an import, folded unless there is no dataset yet."""
     with st.expander("Import images", icon=":material/upload_file:", expanded=expanded):
+        if not import_roots(workspace):
+            st.markdown(NO_ROOTS)
+            return
         st.markdown(
             "A folder or file on this machine: HAM10000 and ISIC tables, PAD-UFES-20, MedMNIST `.npz`, "
             "one folder per class, or any table with an image and a label column. "
@@ -99,6 +106,7 @@ def draw_import(workspace: Workspace, expanded: bool) -> None:
                 type="secondary" if look else "primary",
                 icon=":material/search:",
                 on_click=_begin,
+                args=(workspace,),
             )
         if refusal := st.session_state.pop(REFUSAL, None):
             frame.show_error(refusal)
@@ -106,13 +114,14 @@ def draw_import(workspace: Workspace, expanded: bool) -> None:
             _draw_look(workspace, look)
 
 
-def _begin() -> None:
+def _begin(workspace: Workspace) -> None:
     """Look anew; a new path begins without choices."""
     state = st.session_state
     typed, before = state["import-path"].strip(), state.pop(LOOK, None)
     number = state.get(NUMBER, 0) + (before is None or before.typed != typed)
     try:
-        path, name = check_root(typed), check_id(state["import-name"].strip(), "dataset name")
+        path = check_root(typed, workspace)
+        name = check_id(state["import-name"].strip(), "dataset name")
     except DermError as error:
         state[REFUSAL] = str(error)
     else:
@@ -132,7 +141,7 @@ def _draw_look(workspace: Workspace, look: Look) -> None:
         _draw_choices(look)
     if look.preview is None:
         return
-    import_preview.draw_images(look.preview)
+    import_preview.draw_images(workspace, look.preview)
     import_preview.draw_left_out(look.preview)
     _draw_button(workspace, look)
 
@@ -289,7 +298,7 @@ def _run_import(workspace: Workspace, look: Look, size: int) -> None:
     bar = st.progress(0.0, "Reading the listing…")
     with frame.errors():
         progress = live_run.counter(bar, "Importing")
-        path, name = check_root(look.typed), look.name
+        path, name = check_root(look.typed, workspace), look.name
         result = import_dataset(
             workspace, path, name, options=look.options, sizes=(size,), progress=progress
         )

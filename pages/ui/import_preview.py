@@ -12,6 +12,7 @@ from derm_core.data.dataset_facts import listed_counts
 from derm_core.data.import_preview import ImportPreview
 from derm_core.data.import_roots import check_root
 from derm_core.errors import ConfigError
+from derm_core.workspace import Workspace
 from pages.ui import frame, images, words
 
 CLASSES = 12  # of which sample images are shown
@@ -46,7 +47,7 @@ def draw_facts(preview: ImportPreview, for_page: Callable[[str], str]) -> None:
     st.markdown("\n".join(f"- {for_page(line)}" for line in (*lines, *notes)))
 
 
-def draw_images(preview: ImportPreview) -> None:
+def draw_images(workspace: Workspace, preview: ImportPreview) -> None:
     """A few images of each class, and the counts of all classes where there are many."""
     counts = dict(sorted(preview.class_counts.items(), key=lambda pair: -pair[1]))
     if preview.unlabelled:
@@ -55,7 +56,7 @@ def draw_images(preview: ImportPreview) -> None:
     if has_samples:
         with st.grid(3, min_column_width=320):
             for name in list(counts)[:CLASSES]:
-                _draw_class(name, counts[name], preview.examples.get(name, ()))
+                _draw_class(workspace, name, counts[name], preview.examples.get(name, ()))
         if len(counts) <= CLASSES:
             return
     title = f"Images of all {len(counts)} classes"
@@ -65,22 +66,22 @@ def draw_images(preview: ImportPreview) -> None:
         frame.show_table(table, title="Images by class", key="import-classes")
 
 
-def _draw_class(name: str, count: int, paths: tuple[str, ...]) -> None:
+def _draw_class(workspace: Workspace, name: str, count: int, paths: tuple[str, ...]) -> None:
     with st.container(border=True):
         st.markdown(f"**{words.plain(name or 'no label')}** · {words.count(count, 'image')}")
         with st.container(horizontal=True, gap="xsmall"):
             for path in paths[:SAMPLES]:
-                picture = _sample(path)
+                picture = _sample(workspace, path)
                 if picture is None:
                     st.caption(":material/broken_image: not readable")
                 else:
                     st.image(images.data_url(picture), width=SIDE, alt=f"{name or 'no label'}")
 
 
-def _sample(path: str) -> bytes | None:
+def _sample(workspace: Workspace, path: str) -> bytes | None:
     """A small copy of an image below the folders that the app may import from."""
     try:
-        return images.file_thumbnail(str(check_root(path)))
+        return images.file_thumbnail(str(check_root(path, workspace)))
     except ConfigError:
         return None
 

@@ -13,6 +13,10 @@ from derm_core.data.importers import import_dataset
 from derm_core.workspace import Workspace
 from pages.ui import frame, live_run, words
 
+NO_FOLDER = (
+    "Whoever runs this server downloads public data sets for all users, with `derm data get NAME`; they then stand "
+    "here as shared datasets."
+)
 STOPPED = "The download was cancelled. What is there stays, and another download goes on from it."
 
 
@@ -25,6 +29,9 @@ def draw_public_sets(workspace: Workspace) -> None:
     with st.expander(
         "Get a public data set", icon=":material/cloud_download:", expanded=bool(wanted)
     ):
+        if not import_roots(workspace):
+            st.markdown(NO_FOLDER)
+            return
         name = st.selectbox(
             "Data set",
             list(PUBLIC_SETS),
@@ -36,7 +43,7 @@ def draw_public_sets(workspace: Workspace) -> None:
         _draw_terms(chosen)
         folder = st.text_input(
             "Folder",
-            str(_default_folder(chosen)),
+            str(_default_folder(workspace, chosen)),
             key=f"public-folder-{name}",
             help="On this machine, outside the workspace. The files are yours and stay there.",
         )
@@ -64,9 +71,9 @@ def _draw_terms(chosen: PublicSet) -> None:
     st.markdown("\n".join(f"- {name}: {value}" for name, value in rows))
 
 
-def _default_folder(chosen: PublicSet) -> Path:
+def _default_folder(workspace: Workspace, chosen: PublicSet) -> Path:
     """Below the working folder, as of the command line, where the app may import from there."""
-    here, roots = Path.cwd().resolve(), import_roots()
+    here, roots = Path.cwd().resolve(), import_roots(workspace)
     base = here if any(here.is_relative_to(root) for root in roots) else roots[0]
     return base / "data" / chosen.name
 
@@ -83,7 +90,7 @@ def _get(workspace: Workspace, chosen: PublicSet, typed: str) -> None:
     )
     st.caption("Leaving the page stops the download as well; it goes on where it stopped.")
     with frame.errors():
-        folder = check_root(typed)
+        folder = check_root(typed, workspace)
         check_target(workspace, chosen, folder)
         megabytes = live_run.counter(bar, f"Downloading {chosen.name}", "MB")
         download_set(

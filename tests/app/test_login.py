@@ -103,20 +103,27 @@ def test_no_page_writes_html_of_its_own():
     "typed",
     ["/etc", "/", "{inside}/../..", "{inside}/link", "~root", "", "a\0b", "/proc/self/root/etc"],
 )
-def test_the_import_page_stays_below_its_roots(typed, tmp_path, monkeypatch):
+def test_the_import_page_stays_below_its_roots(typed, workspace, tmp_path, monkeypatch):
     inside = tmp_path / "allowed"
     inside.mkdir()
     (inside / "link").symlink_to("/etc")
     monkeypatch.setenv("DERM_IMPORT_ROOTS", f"{inside}{os.pathsep}{tmp_path / 'other'}")
     with pytest.raises(ConfigError):
-        check_root(typed.format(inside=inside))
-    assert check_root(f"{inside}/images/../more") == Path(os.path.realpath(inside)) / "more"
+        check_root(typed.format(inside=inside), workspace)
+    assert (
+        check_root(f"{inside}/images/../more", workspace) == Path(os.path.realpath(inside)) / "more"
+    )
 
 
-def test_without_a_setting_the_roots_are_home_and_the_working_folder(monkeypatch, tmp_path):
+def test_without_a_setting_the_roots_are_home_and_the_working_folder(
+    workspace, monkeypatch, tmp_path
+):
     monkeypatch.delenv("DERM_IMPORT_ROOTS", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert import_roots() == [Path(os.path.realpath(tmp_path)), Path(os.path.realpath(Path.cwd()))]
+    assert import_roots(workspace) == [
+        Path(os.path.realpath(tmp_path)),
+        Path(os.path.realpath(Path.cwd())),
+    ]
 
 
 def test_a_path_outside_is_refused_on_the_page(open_page, tmp_path, monkeypatch):
@@ -135,7 +142,7 @@ def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     app = open_page("data")
     assert [button.label for button in app.button] == ["Log in"] and not app.text_input
-    monkeypatch.setattr(st, "user", {"is_logged_in": True})
+    monkeypatch.setattr(st, "user", {"is_logged_in": True, "sub": "7"})
     app = open_page("data")
     assert app.text_input and "Log in" not in [button.label for button in app.button]
     assert [button.label for button in app.sidebar.button] == ["Log out"]
@@ -171,7 +178,7 @@ def test_a_part_of_a_page_that_runs_by_itself_asks_for_the_login_too(monkeypatch
     assert app.run().text_input and not app.button
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     assert [button.label for button in app.run().button] == ["Log in"] and not app.text_input
-    monkeypatch.setattr(st, "user", {"is_logged_in": True})
+    monkeypatch.setattr(st, "user", {"is_logged_in": True, "sub": "7"})
     assert app.run().text_input and not app.button
 
 

@@ -57,14 +57,17 @@ def make_synth(
     require(1 <= images <= 200_000, "images", images, "1 to 200000")
     require(32 <= size <= 1024, "size", size, "32 to 1024 pixels")
     paths, made_from = workspace.dataset(name), MadeFrom(images, size, seed)
-    for folder in (paths.root, paths.images, paths.masks):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with hold(paths.root / "making.lock", patience=math.inf):
-        try:
-            dataset = load_dataset(workspace, name)
-        except NotFound:
-            workers = processes or (1 if images < 200 else min(8, cpu_cores()))
-            return _generate(workspace, name, made_from, progress, workers)
+    if paths.is_shared:
+        dataset = load_dataset(workspace, name)
+    else:
+        for folder in (paths.root, paths.images, paths.masks):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with hold(paths.root / "making.lock", patience=math.inf):
+            try:
+                dataset = load_dataset(workspace, name)
+            except NotFound:
+                workers = processes or (1 if images < 200 else min(8, cpu_cores()))
+                return _generate(workspace, name, made_from, progress, workers)
     require(
         dataset.info.made_from == made_from,
         "name",
