@@ -101,6 +101,7 @@ def draw_arm_cards(result: StudyResult) -> None:
 workspace = frame.page("compare")
 runs = finished_runs(workspace)
 labels = {key: frame.run_label(workspace, run) for key, run in runs.items()}
+frame.say_if_missing(runs)
 first, second = st.columns(2, gap="small")
 with first:
     run_id = frame.linked(

@@ -23,6 +23,13 @@ from pages.ui import (
     words,
 )
 
+SHARED = "Shared by everyone on this server. It can be read and studied; whoever runs the server changes it."
+
+
+def label(summary: DatasetSummary) -> str:
+    """A dataset in the choice: its name, its number of images, and whether it is shared."""
+    return f"{summary.name} · {summary.images:,}" + (" · shared" if summary.shared else "")
+
 
 def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) -> str | None:
     """The dataset that the address names, else the first; None where there is none yet."""
@@ -30,7 +37,7 @@ def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) ->
         few: dict[str, Any] = {"widget": st.segmented_control} if len(datasets) <= 6 else {}
         return frame.linked(
             "Dataset",
-            {name: f"{name} · {summary.images:,}" for name, summary in datasets.items()},
+            {name: label(summary) for name, summary in datasets.items()},
             "dataset",
             **few,
         )
@@ -81,6 +88,8 @@ datasets = {summary.name: summary for summary in cached.datasets(workspace, disk
 name = choose_dataset(workspace, datasets)
 if name is not None:
     with frame.errors():
+        if datasets[name].shared:
+            st.caption(SHARED)
         dataset = cached.dataset(workspace, name)
         audit = cached.audit(workspace, name)
         dataset_view.draw_facts(workspace, dataset, datasets[name], audit.cautions)
@@ -100,6 +109,7 @@ if name is not None:
             "Generate synthetic images", icon=":material/palette:", type="tertiary"
         ):
             make_synthetic(workspace)
-        draw_delete(workspace, name)
+        if not datasets[name].shared:
+            draw_delete(workspace, name)
 with public:  # last: a download holds the script until it ends
     public_data.draw_public_sets(workspace)

@@ -89,6 +89,7 @@ def draw_machine(workspace: Workspace) -> None:
     datasets = ", ".join(
         f"{row.name} ({row.images:,} images)" for row in cached.datasets(workspace)
     )
+    name = "yours alone" if workspace.shared_root else f"{words.plain(workspace.root.name)}/"
     used = words.size(cached.folder_bytes(str(workspace.root)))
     rows = {
         "Device": machine.gpu or f"CPU only, {words.count(machine.cores, 'thread')}",
@@ -96,7 +97,7 @@ def draw_machine(workspace: Workspace) -> None:
         "Software": f"Python {machine.python}, PyTorch {machine.torch or 'not installed'}",
         "ImageNet weights": imagenet_text(),
         "Datasets": datasets or "none yet; synthetic images are generated when first needed",
-        "Workspace": f"{words.plain(workspace.root.name)}/, {used}",
+        "Workspace": f"{name}, {used}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")
 

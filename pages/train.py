@@ -59,7 +59,7 @@ def draw_run(workspace: Workspace, run_id: str) -> None:
     run = cached.run(workspace, run_id)
     if run is None:
         st.warning(
-            "There is no run of that name in this workspace; it may have been deleted.",
+            "There is no run of that name in this workspace; it may have been deleted, or be someone else's.",
             icon=":material/search_off:",
         )
         return

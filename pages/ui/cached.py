@@ -3,6 +3,9 @@
 Keys are ids, hashes and modification times: large arrays are not hashed (Streamlit samples those over 500,000 elements
 and can return a wrong hit), their arguments start with an underscore. All sessions share what is returned, except
 tables: a page changes nothing in it.
+
+Users of a shared server share these caches. Every key therefore has the workspace's folder (`root`) or the absolute
+path of the file that is read, which no two workspaces have alike.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import streamlit as st
 
 from derm_core.arms import in_order
 from derm_core.bundles.card import Card
-from derm_core.bundles.model_library import ListedBundle, list_bundles
+from derm_core.bundles.model_library import ListedBundle, list_bundles, list_shelf
 from derm_core.data import audit as audits
 from derm_core.data import marks as image_marks
 from derm_core.data.dataset_facts import DatasetFacts, dataset_facts
@@ -264,29 +267,34 @@ def store(workspace: Workspace, name: str, size: int = 64) -> Store:
 
 
 @st.cache_data(max_entries=FEW, show_spinner="Auditing the splits…")
-def _audit(_dataset: Dataset, fingerprint: str, split_seed: int) -> audits.Audit:
+def _audit(_dataset: Dataset, root: str, name: str, changed: int, split_seed: int) -> audits.Audit:
     return audits.audit(_dataset, split_dataset(_dataset.labels, _dataset.groups, split_seed))
 
 
 def audit(workspace: Workspace, name: str, split_seed: int = 0) -> audits.Audit:
     """Class, group and attribute balance of a dataset's splits."""
     data = dataset(workspace, name)
-    return _audit(data, data.fingerprint, split_seed)
+    changed = stamp(data.paths.manifest, data.paths.info)
+    return _audit(data, str(workspace.root), name, changed, split_seed)
 
 
 # ---- the library -------------------------------------------------------------------------------
 
 
-@st.cache_resource(ttl="10m", max_entries=FEW, show_spinner=False)
-def _bundles(_workspace: Workspace, kind: str, key: str) -> list[ListedBundle]:
-    return list_bundles(_workspace, kind)
+@st.cache_resource(ttl="10m", max_entries=MANY, show_spinner=False)
+def _shelf(path: str, where: str, kind: str | None, files: str) -> list[ListedBundle]:
+    return list_shelf(Path(path), where, kind)
+
+
+def _shelf_in_memory(folder: Path, where: str, kind: str | None) -> list[ListedBundle]:
+    # One text is a faster key than a tuple of many.
+    files = " ".join(sorted(_bundle_files(folder)))
+    return _shelf(str(folder), where, kind, files) if files else []
 
 
 def bundles(workspace: Workspace, kind: str = "classifier") -> list[ListedBundle]:
     """The published models of all libraries; checked again when one of their files changes."""
-    files = sorted(entry for folder in workspace.shelves() for entry in _bundle_files(folder))
-    # One text is a faster key than a tuple of many.
-    return _bundles(workspace, kind, " ".join(files)) if files else []
+    return list_bundles(workspace, kind, _shelf_in_memory)
 
 
 def cards(workspace: Workspace, kind: str = "classifier") -> list[Card]:

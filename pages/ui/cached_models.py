@@ -28,7 +28,7 @@ def imagenet_status(architecture: str, stage: int) -> dict[str, Any]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
-def _predictor(_workspace: Workspace, folder: str, changed: int) -> Predictor:
+def _predictor(folder: str, changed: int) -> Predictor:
     from derm_core.bundles.bundle import load_classifier
     from derm_core.bundles.predictor import Predictor
 
@@ -43,7 +43,7 @@ def predictor(workspace: Workspace, name: str) -> Predictor:
     """The predictor of a bundle, loaded once. Raises BundleError or NotFound."""
     folder = Path(find_bundle(workspace, name))
     changed = stamp(folder / "card.json", folder / "model.safetensors")
-    return _predictor_in_memory(workspace, str(folder), changed)
+    return _predictor_in_memory(str(folder), changed)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the extractor…")
@@ -73,7 +73,7 @@ def traversal(workspace: Workspace, source: str) -> Traversal:
 
 @st.cache_data(max_entries=4, show_spinner="Generating samples…")
 def _samples(
-    _workspace: Workspace, n: int, seed: int, models: tuple[str, ...]
+    _workspace: Workspace, root: str, n: int, seed: int, models: tuple[str, ...]
 ) -> list[tuple[str, bytes, str]]:
     from derm_core.bundles import sample_images
 
@@ -82,4 +82,5 @@ def _samples(
 
 def samples(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """Generated images to try a classifier on: (file name, PNG, how it was made)."""
-    return _samples(workspace, n, seed, tuple(card.sha256 for card in cards(workspace)))
+    models = tuple(card.sha256 for card in cards(workspace))
+    return _samples(workspace, str(workspace.root), n, seed, models)

@@ -179,7 +179,7 @@ def draw_priorities(workspace: Workspace, dataset: Dataset) -> None:
                     )
                     for name in dataset.classes
                 }
-            pressed = st.form_submit_button("Save priorities")
+            pressed = st.form_submit_button("Save priorities", disabled=dataset.paths.is_shared)
         if pressed:
             with frame.errors():
                 save_map(workspace, dataset.name, {k: v for k, v in chosen.items() if v})

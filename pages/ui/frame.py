@@ -21,7 +21,7 @@ Pages are named by their file: "home", "classify", "train", "compare", "latent",
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ from pages.ui.display import (  # noqa: F401  (frame.show_chart, …)
     show_table,
     with_camera,
 )
-from pages.ui.login import offer_logout, require_login
+from pages.ui.login import offer_logout, open_workspace, require_login
 from pages.ui.page_guides import GUIDES
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
@@ -155,7 +155,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     _heading(name, title or own_title)
     st.markdown(intro or about)
     try:
-        workspace = Workspace.open()
+        workspace = open_workspace()
     except DermError as error:
         show_error(error)
         st.stop()
@@ -258,6 +258,16 @@ def published(kind: str) -> list[PublishedRun]:
     with errors():
         return cached.published(kind)
     return []
+
+
+def say_if_missing(runs: Collection[str]) -> None:
+    """Say that the address (?run=…) names none of these runs: `linked` shows another one then."""
+    if st.query_params.get("run", next(iter(runs), "")) not in runs:
+        st.warning(
+            "The address names no finished run of this workspace: that run may have been deleted, or be someone "
+            "else's. This is another one.",
+            icon=":material/search_off:",
+        )
 
 
 def linked(

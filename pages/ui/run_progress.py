@@ -10,6 +10,7 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.bundles.card import pretrained_label
 from derm_core.config.labels import recorded_label, study_labels
+from derm_core.jobs import supervisor
 from derm_core.jobs.store import Run
 from derm_core.report.run_events import RunEvents
 from derm_core.report.sections.curves import learning_curves
@@ -88,13 +89,13 @@ def draw_progress(workspace: Workspace, run: Run, before: Run | None, waiting: i
             step = "Step 1 of 2: pretraining"
         st.markdown(f"**{step}** {words.state_badge(before.state)}")
         earlier = live_run.follow(workspace, before.id)
-        _draw_bar(before, earlier)
+        _draw_bar(workspace, before, earlier)
         if before.kind == "pretrain":
             _draw_pretraining(workspace, before.id, earlier)
         last = "The comparison" if waiting > 1 else "**Step 2 of 2: comparison**"
         st.markdown(f"{last} starts by itself afterwards.")
         return
-    _draw_bar(run, events)
+    _draw_bar(workspace, run, events)
     if run.kind == "study":
         _draw_study(workspace, run.id, events)
         if before is not None and before.kind == "pretrain":
@@ -106,13 +107,19 @@ def draw_progress(workspace: Workspace, run: Run, before: Run | None, waiting: i
     _draw_log(workspace, run.id, events)
 
 
-def _draw_bar(run: Run, events: RunEvents) -> None:
+def _queue_text(workspace: Workspace, run: Run) -> str:
+    if supervisor.waits_for_another_user(workspace, run):
+        return "Queued: another user's run is on the device."
+    return "Queued: waits for the device or for the run before it."
+
+
+def _draw_bar(workspace: Workspace, run: Run, events: RunEvents) -> None:
     """What is being done, how far it is, how fast it goes and how long it still takes."""
     progress = events.progress or run.progress
     if run.final:
         return
     if run.state == "queued":
-        st.progress(0.0, text="Queued: waits for the device or for the run before it.")
+        st.progress(0.0, text=_queue_text(workspace, run))
     elif progress:
         st.progress(live_run.share(progress), text=live_run.progress_text(progress))
     else:

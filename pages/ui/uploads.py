@@ -27,6 +27,13 @@ def release() -> None:
     st.session_state[HELD] = held
 
 
+def drop() -> None:
+    """Remove every file that this session was sent, before its state is dropped."""
+    context: Any = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_session_files(session_id=context.session_id)
+
+
 def _files(value: Any) -> list[Any]:
     """The files in a widget's value: one, a list, or those of a chat message."""
     value = getattr(value, "files", value) or []

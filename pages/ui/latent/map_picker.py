@@ -43,6 +43,7 @@ def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]
 def _choose_two(workspace: Workspace, maps: dict[str, Run]) -> tuple[str, str | None]:
     labels = {run_id: frame.run_label(workspace, run) for run_id, run in maps.items()}
     datasets = {run_id: _images_of(workspace, run) for run_id, run in maps.items()}
+    frame.say_if_missing(maps)
     left, right = st.columns(2)
     with left:
         first = frame.linked("Map", labels, "run")
