@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from derm_core.config import PretrainConfig, StudyConfig, from_dict, to_dict
+from derm_core.data.embedding_files import BroughtEmbeddings
+from derm_core.data.embeddings import register_embeddings
 from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
 from derm_core.jobs.dependencies import stored_config, waits_for
@@ -362,3 +365,20 @@ def test_what_trains_heads_is_not_asked_of_fine_tuned_models(open_page, workspac
     press(app, "Launch")
     launched = from_dict(read_json(workspace.run(RunStore(workspace).list("study")[0].id).config))
     assert launched.label_fractions == launched.shortcut == () and launched.corruptions
+
+
+def test_metadata_and_embeddings_are_offered_and_refused_in_words_where_the_dataset_has_none(
+    open_page, workspace
+):
+    tiny = write_dataset(workspace)
+    vectors = np.random.default_rng(0).normal(size=(len(tiny), 4)).astype(np.float32)
+    brought = BroughtEmbeddings(np.arange(len(tiny)), vectors, {}, ())
+    register_embeddings(workspace, tiny, "clip", brought, "clip.npz")
+    app = open_page("train", preset="laptop", data="tiny")
+    [arms] = [widget for widget in app.multiselect if widget.label == "Arms"]
+    offered = {"Metadata (age, sex, site)", "VAE + metadata", "clip (embeddings)"}
+    assert offered <= set(arms.options)
+    arms.set_value(["random", "metadata"]).run()
+    press(app, "Launch")
+    assert "tiny has no age, sex or site" in app.error[0].value
+    assert not RunStore(workspace).list("study")
