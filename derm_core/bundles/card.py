@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from ..arms import POOLINGS as TOKEN_POOLINGS
+from ..arms import POOLINGS
 from ..config.labels import recorded_label
 from ..config.shared import ImageForm
 from ..data.known_datasets import cited_set
@@ -43,8 +43,9 @@ from .card_parts import (
 )
 
 SCHEMA = 1
-POOLINGS = ("", *TOKEN_POOLINGS)
 FILTERS = ("bicubic", "bilinear", "lanczos")
+TOKENS = Rule(lambda name: not name or name in POOLINGS, f"nothing, {', '.join(POOLINGS)}")
+FILTER = Rule(FILTERS.__contains__, ", ".join(FILTERS))
 WHOLE_NETWORK = -1  # the stage of a network that is used up to its classifier
 # timm arguments a card may have: plain settings, none of which names a file, a folder or an address
 SAFE_ARGUMENTS = (
@@ -120,7 +121,7 @@ class Card:
     seed: int = _of("classifier", 0, required=True)
     architecture: str
     stage: Annotated[int, Range(WHOLE_NETWORK, 9)]
-    tokens: Annotated[str, Rule(lambda name: name in POOLINGS, ", ".join(POOLINGS))] = optional("")
+    tokens: Annotated[str, TOKENS] = optional("")
     pooling: str | None = optional()
     model_args: Json
     features: Count
@@ -131,9 +132,7 @@ class Card:
     priority: Priority | None = _of("classifier", null=True)
     decoder: DecoderSize | None = None
     input_size: Annotated[int, Range(1, 1024)]
-    interpolation: Annotated[str, Rule(FILTERS.__contains__, ", ".join(FILTERS))] = optional(
-        "bicubic"
-    )
+    interpolation: Annotated[str, FILTER] = optional("bicubic")
     preprocessing: Json
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
