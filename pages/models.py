@@ -86,7 +86,7 @@ def draw_classifier(card: Card) -> None:
             )
     st.caption(f"On its test split:  \n{describe_decisions(card)}")
     end_to_end = card.regime == "finetune"
-    draw_network(card, "fine-tuned end to end" if end_to_end else "frozen, with a two-layer head")
+    draw_network(card, "fine-tuned" if end_to_end else "frozen, with a two-layer head")
 
 
 def draw_extractor(card: Card) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from ..arms import arm_kind
-from ..config import StudyConfig, from_dict
+from ..config import FinetuneSchedule, StudyConfig, from_dict
 from ..config.recipes import RECIPES
 from ..data.manifest import load_dataset
 from ..errors import ConfigError
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count-seen", action="store_true", help=HELP["compare --count-seen"])
     add_fields(parser, StudyConfig, "regime", "labels", "pooling", "vae_run", "vae", "folds")
     add_fields(parser, StudyConfig, "target_class")
+    add_fields(parser, FinetuneSchedule, "lora_rank")
     parser.add_argument("--marks", action="store_true", help=HELP["compare --marks"])
     parser.add_argument("--new-labels", action="store_true", help=HELP["compare --new-labels"])
     parser.add_argument("--seeds", type=int, metavar="N", help=HELP["compare --seeds"])
@@ -149,6 +150,8 @@ def study_config(args: argparse.Namespace, dataset: str | None = None) -> StudyC
         )
     if args.count_seen:
         changes["count_seen"] = True
+    if args.lora_rank is not None:
+        changes["finetune"] = dataclasses.replace(config.finetune, lora_rank=args.lora_rank)
     if args.seeds is not None:
         changes["seeds"] = tuple(range(args.seeds))
     if args.vae_run or args.vae:

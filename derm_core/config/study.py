@@ -107,6 +107,8 @@ class FinetuneSchedule(Checked):
         warmup_fraction: share of the steps in which the learning rate rises.
         layer_decay: factor on the learning rate from each layer to the one below it; 1: none.
         ema_decay: decay of the moving average of the weights that is evaluated and saved; 0: none.
+        lora_rank: rank of low-rank updates (LoRA) that are trained in place of the weights of networks with
+            attention; 0: whole networks are trained.
         augment: how training images are changed.
     """
 
@@ -117,6 +119,7 @@ class FinetuneSchedule(Checked):
     warmup_fraction: ShareBelowOne = 0.1
     layer_decay: Annotated[float, Range(0, 1, above=True)] = 0.75
     ema_decay: ShareBelowOne = 0.998
+    lora_rank: Annotated[int, Range(0, 256)] = optional(0)
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(
             scale_min=0.7, brightness=0.15, contrast=0.15, saturation=0.15, cast=0.05
@@ -273,6 +276,12 @@ class StudyConfig(Checked):
             "vae",
             self.vae,
             "nothing beside vae_run or pretrain, and in folds, each of which has a pretraining of its own",
+        )
+        require(
+            not self.finetune.lora_rank or self.regime == "finetune",
+            "finetune.lora_rank",
+            self.finetune.lora_rank,
+            "0 with the regime 'frozen', which trains no weights of networks",
         )
         check_fold(self.folds, self.fold, self.splits)
         if self.folds:

@@ -46,9 +46,16 @@ class FeatureNetwork(nn.Module):
     model_args: dict[str, Any]
     tokens: str = ""
 
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        return self.pooled(x_bchw)
+
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Features (B, width), float32, of images (B, 3, H, W)."""
         raise NotImplementedError
+
+    def layers(self) -> dict[str, int]:
+        """Layer of each parameter, from 0 (the stem) upwards; what is not there learns like the head."""
+        return {}
 
 
 # Feature networks that hold the blocks behind their last stage as well.
@@ -115,7 +122,8 @@ class Backbone(FeatureNetwork):
         }
         layers = {
             name: known[_canonical(name.removeprefix("body."))]
-            for name, _ in self.named_parameters()
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad and "parametrizations" not in name  # LoRA's updates
         }
         order = sorted(set(layers.values()))
         return {name: order.index(layer) for name, layer in layers.items()}

@@ -13,6 +13,7 @@ from typing import Any
 import timm
 import torch
 from safetensors.torch import load_file
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ..arms import POOLINGS, OwnArchitecture
@@ -68,6 +69,20 @@ class PretrainedNetwork(FeatureNetwork):
         norm = getattr(self.body, "fc_norm", None) or nn.Identity()
         parts = [norm(part(features)).float() for part in pool[self.tokens]]
         return torch.cat(parts, dim=1)
+
+    def layers(self) -> dict[str, int]:
+        """Layer of each parameter below the classifier: stages or blocks, as timm groups the architecture."""
+        with torch.device("meta"):
+            full: Any = timm.create_model(
+                self.architecture, pretrained=False, num_classes=1, **self.model_args
+            )
+        layers = group_parameters(full, full.group_matcher(coarse=True), reverse=True)
+        top = max(layers.values())  # the classifier, and what is pooled for it
+        return {
+            f"body.{name}": layers[name]
+            for name, parameter in self.body.named_parameters()
+            if parameter.requires_grad and layers.get(name, top) < top
+        }
 
     def _token(self, features: Tensor) -> Tensor:
         if features.ndim != 3 or getattr(self.body, "cls_token", None) is None:

@@ -203,6 +203,7 @@ def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
     values: dict[str, Callable[[StudyConfig], object]] = {
         "arms": lambda c: ",".join(c.arms),
         "regime": lambda c: c.regime,
+        "lora-rank": lambda c: c.finetune.lora_rank,
         "labels": lambda c: c.labels,
         "seeds": lambda c: len(c.seeds),
         "architecture": lambda c: c.backbone.architecture,

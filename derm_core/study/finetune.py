@@ -4,6 +4,9 @@ One model per arm and seed, evaluated at the start and after every epoch on vali
 2,000 training images, without augmentation. Lower layers learn at smaller rates, and the moving
 average of the weights is what is evaluated; the last one is the model: nothing is picked. A
 finished model is not trained again when the study is resumed, an unfinished one goes on.
+
+An arm with a network of its own reads its own pixels. With LoRA, low-rank updates of attention are
+trained and merged into the weights at the end; networks without attention are trained whole.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..arms import arm_file
+from ..arms import arm_file, own_architecture
 from ..events import TICK, Event, log
 from ..files import read_json, write_atomic, write_json
 from ..heads.grid import CURVES, standardisation
 from ..nets.backbone import Extractor, FeatureNetwork
 from ..nets.batchnorm import match_statistics, measure_statistics
 from ..nets.head import Classifier, make_head
+from ..nets.lora import add_lora, merge_lora
 from ..seeds import stream_seed
 from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide
 from ..training.checkpoint import clear_checkpoints
@@ -115,6 +119,7 @@ class _Trainer:
     def __post_init__(self) -> None:
         run, name = self.study.run, f"{arm_file(self.arm.name)}-seed{self.seed}"
         self.data, self.device = self.study.data, self.study.device
+        self.pixels = self.data.store_at(self.extractor.form).images
         self.model_path = run.model(self.arm.name, self.seed)
         self.result_path = run.checkpoints / f"{name}.npz"
         self.checkpoints = run.checkpoints / name
@@ -130,10 +135,13 @@ class _Trainer:
         with current().main_first():
             precision = self._precision(task)
         what = f"{self.arm.label}, seed {self.seed}"
-        yield log(f"Fine-tuning {what}: {precision.describe()}.")
+        rank = self.study.config.finetune.lora_rank
+        adapted = add_lora(classifier.backbone, rank, stream_seed(self.seed, "lora")) if rank else 0
+        how = f", LoRA of rank {rank} in {adapted} layers" if adapted else ""
+        yield log(f"Fine-tuning {what}{how}: {precision.describe()}.")
         events = fit(
             task,
-            self.data.store.images,
+            self.pixels,
             self.data.rows[self.data.members("train")],
             self.data.dataset.labels,
             schedule=Schedule(
@@ -175,7 +183,8 @@ class _Trainer:
             labels = torch.from_numpy(self.data.dataset.labels[rows]).to(self.device)
             precision = measured_precision(task, Batch(x_bchw, x_bchw, labels), self.device)
         else:
-            precision = default_precision(config.backbone.architecture, self.device)
+            own = any(map(own_architecture, config.arms))
+            precision = default_precision("" if own else config.backbone.architecture, self.device)
         write_json(path, precision.to_dict())
         return precision
 
@@ -196,7 +205,7 @@ class _Trainer:
         Pretrained: new statistics, the function unchanged. Random: what train mode computes.
         """
         train = self.data.rows[self.data.members("train")]
-        count = min(len(train), max(64, MATCH_PIXELS // self.study.config.input_size**2))
+        count = min(len(train), max(64, MATCH_PIXELS // self.pixels.shape[1] ** 2))
         rng = np.random.default_rng(stream_seed(self.seed, "batch norm"))
         x_bchw = self._images(np.sort(rng.choice(train, count, replace=False)), "cpu")
         fresh = self.arm.kind in ("random", "scratch")
@@ -204,7 +213,7 @@ class _Trainer:
 
     def _images(self, rows: np.ndarray, device: str) -> Tensor:
         """Images of store rows as the network reads them (B, 3, S, S)."""
-        images = torch.from_numpy(np.array(self.data.store.images[rows]))
+        images = torch.from_numpy(np.array(self.pixels[rows]))
         return self.extractor.normalise(images.to(device))
 
     def _evaluate(
@@ -252,6 +261,7 @@ class _Trainer:
         return np.concatenate(parts)
 
     def _save(self, classifier: Classifier) -> Iterator[Event]:
+        merge_lora(classifier.backbone)
         rows = self.state["rows"]
         result = {
             name: np.array([row[name] for row in rows]) for name in ("epoch", "step", *CURVES)

@@ -17,7 +17,7 @@ from ..data.used_marks import describe_used
 from ..errors import RunError
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
-from ..records import from_json
+from ..records import from_json, to_json
 from ..stats.metrics import log_prior
 from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
@@ -99,7 +99,7 @@ def _one_split(
         trained, shared = (yield from finetune(study, arms)), {}
         if not current().is_main:
             return None
-        schedule = dataclasses.asdict(config.finetune)
+        schedule = to_json(config.finetune)
         grid = Grid(rule="one schedule for every arm", schedule=schedule)
     else:
         fixed = [arm for arm in arms if arm.kind != "scratch"]

@@ -15,7 +15,6 @@ from ..arms import (
     arm_recipe,
     arm_size,
     in_order,
-    own_architecture,
     reads_images_alone,
 )
 from ..config import StudyConfig
@@ -29,6 +28,13 @@ from .trained_arm import TrainedArm, TrainedStudy
 NOTE = (
     "{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
     "other arms' backbones are frozen. It shows what labels alone reach, and is no comparison under equal conditions."
+)
+
+
+LORA = (
+    "LoRA (Hu et al. 2021) of rank {rank}: of networks with attention, low-rank updates of its query, key, value and "
+    "output layers are trained and merged before testing; networks without attention are trained whole. The schedule "
+    "is the same."
 )
 
 
@@ -53,10 +59,12 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
         notes.append(
             f"{label} is left out: in this regime {arm_label('random')} is trained end to end as well."
         )
+    if config.finetune.lora_rank:
+        notes.append(LORA.format(rank=config.finetune.lora_rank))
     if not left:
         raise ConfigError(
             f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
-            "bundle:NAME or run:ID."
+            "timm:NAME, hf-hub:OWNER/NAME, file:FILE.safetensors+ARCHITECTURE, bundle:NAME or run:ID."
         )
     runs = dict(zip(config.recipes, config.recipe_runs, strict=False))
     of_left = [runs[recipe] for arm in left if (recipe := arm_recipe(arm)) in runs]
@@ -65,14 +73,12 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
 
 def _not_finetuned(arm: str) -> str | None:
     """Why an arm cannot be fine-tuned; None where it can."""
-    if own_architecture(arm):
-        return "a network of its own is compared with frozen features alone"
     if not reads_images_alone(arm):
         return "metadata and embeddings are compared with frozen features alone"
     if len(arm_parts(arm)) > 1:
         return "two backbones side by side are not fine-tuned as one"
     if arm_size(arm):
-        return "all arms are fine-tuned at one input size"
+        return "the study's own network is fine-tuned at one input size"
     return "it has nothing to fine-tune" if arm == "colour" else None
 
 

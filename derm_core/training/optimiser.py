@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..nets.backbone import Backbone
+from ..nets.backbone import FeatureNetwork
 
 
 def make_optimiser(
@@ -47,8 +47,7 @@ def layer_scales(task: nn.Module, layer_decay: float) -> dict[str, float]:
         return {}
     scales: dict[str, float] = {}
     for prefix, module in task.named_modules():
-        if isinstance(module, Backbone):
-            layers = module.layers()
+        if isinstance(module, FeatureNetwork) and (layers := module.layers()):
             top = max(layers.values()) + 1
             scales |= {
                 f"{prefix}.{name}": layer_decay ** (top - layer) for name, layer in layers.items()

@@ -27,8 +27,8 @@ from tests.study.test_own_networks import VIT, weights  # noqa: F401
 ARM = f"timm:{VIT}@48@mean"
 
 
-@pytest.fixture
-def published(workspace, weights, monkeypatch):
+@pytest.fixture(params=["frozen", "finetune"])
+def published(workspace, weights, monkeypatch, request):
     """(workspace, folder of the bundle) of a transformer whose images are resized by a bilinear filter."""
     monkeypatch.setattr(conformal, "DIVISIONS", 20)
     sidecar = weights / f"{VIT}.a.json"
@@ -38,11 +38,13 @@ def published(workspace, weights, monkeypatch):
         )
     )
     write_dataset(workspace)
+    rank = 2 if request.param == "finetune" else 0
     config = StudyConfig(
         dataset="tiny",
         arms=(ARM, "random"),
         backbone=BackboneConfig(architecture="resnet18", stage=1),
         input_size=32,
+        regime=request.param,
         seeds=(0,),
         hidden=8,
         epochs=4,
@@ -50,7 +52,7 @@ def published(workspace, weights, monkeypatch):
         learning_rates=(1e-2,),
         weight_decays=(0.0,),
         bootstrap=20,
-        finetune=FinetuneSchedule(epochs=1, batch_size=16, learning_rate=1e-3),
+        finetune=FinetuneSchedule(epochs=1, batch_size=16, learning_rate=1e-3, lora_rank=rank),
         device="cpu",
     )
     run = workspace.run("study-1").create()
@@ -88,6 +90,9 @@ def test_a_transformer_is_published_predicts_and_is_explained(published):
     assert str(extractor.form) == "48-bilinear" and extractor.backbone.width == 16
     features = extractor.features(torch.from_numpy(square[None].copy()))
     (before,) = build_extractors(ARM, config, workspace)
+    if card.regime == "finetune":
+        assert card.config["finetune"]["lora_rank"] == 2 and "--lora-rank 2" in card.commands[1]
+        return  # other weights
     torch.testing.assert_close(
         features, before.features(torch.from_numpy(square[None].copy())), atol=1e-2, rtol=1e-2
     )

@@ -2,13 +2,16 @@
 
 import pytest
 import torch
+from timm.optim import param_groups_layer_decay
 
 from derm_core.config import BackboneConfig
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
+from derm_core.nets.pretrained import build_pretrained
 from derm_core.training.engine import learning_rate
 from derm_core.training.optimiser import layer_scales, make_optimiser, set_rate
 from derm_core.training.tasks import ClassifyTask
+from tests.nets.families import TINY
 
 from .fitting import fit
 
@@ -51,6 +54,24 @@ def test_each_layer_below_the_head_learns_slower_by_the_factor(network):
     factors = [scales[f"classifier.backbone.body.{name}"] for name in LAYERS[network]]
     assert factors == [0.5 ** (len(factors) - i) for i in range(len(factors))]
     assert set(scales.values()) == set(factors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "factor"), [("vit_tiny_patch16_224", 0.5), ("eva02_tiny_patch14_224", 1.0)]
+)
+def test_layers_of_a_whole_network_learn_at_the_rates_of_timms_groups(architecture, factor):
+    """timm's topmost group has the full rate: the last block of a ViT, which below a head is the first that decays."""
+    network = build_pretrained(architecture, 112, model_args=TINY | {"depth": 3})
+    scales = layer_scales(ClassifyTask(Classifier(network, make_head(network.width, 8, 3, 0))), 0.5)
+    names = {id(parameter): name for name, parameter in network.body.named_parameters()}
+    expected = {
+        f"classifier.backbone.body.{names[id(parameter)]}": factor * group["lr_scale"]
+        for group in param_groups_layer_decay(network.body, layer_decay=0.5)
+        for parameter in group["params"]
+    }
+    assert {name: scales.get(name, 1.0) for name in expected} == expected
+    assert min(expected.values()) == 0.5**4
 
 
 def test_groups_hold_every_parameter_once_with_its_rate_and_decay():

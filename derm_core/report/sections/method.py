@@ -58,7 +58,7 @@ def conditions(result: StudyResult) -> str:
             parts,
             what_differs(result)
             or f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px",
-            REGIMES[config["regime"]],
+            _regime(config),
             count(len(config["seeds"]), "seed"),
             _looks(result),
             *(
@@ -68,6 +68,12 @@ def conditions(result: StudyResult) -> str:
             ),
         )
     )
+
+
+def _regime(config: Mapping[str, Any]) -> str:
+    rank = (config.get("finetune") or {}).get("lora_rank")
+    lora = f", transformers by LoRA of rank {rank}" if rank else ""
+    return REGIMES[config["regime"]] + lora
 
 
 def _looks(result: StudyResult) -> str:
