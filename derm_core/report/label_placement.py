@@ -1,9 +1,13 @@
-"""Where the labels of a few points with intervals stand, so that they cover as little as possible."""
+"""Where the labels of a few points with intervals stand, so that they cover as little as possible.
+
+Labels of more points than there is room for would lie on each other: a legend has them then.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..arms import ArmStyle
 from ..stats.intervals import Interval
@@ -30,8 +34,23 @@ def edges(values: Sequence[Interval]) -> tuple[float, float]:
     return (min(low), max(high)) if values else (0.0, 1.0)
 
 
+def point_labels(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """The part of each point's trace that writes the arm's name beside it; without text where labels would meet."""
+    spots = label_spots(points)
+    if not spots:
+        return [{"mode": "markers"} for _ in points]
+    return [
+        {"mode": "markers+text", "text": [point.arm.name], "textposition": spot}
+        for point, spot in zip(points, spots, strict=True)
+    ]
+
+
 def label_spots(points: Sequence[Point]) -> list[str]:
-    """For each point "top right", …: where its label covers the fewest points, intervals, labels."""
+    """For each point "top right", …: where its label covers the fewest points, intervals, labels.
+
+    Returns:
+        Nothing where a label would lie on another one or be cut off on a phone.
+    """
     x_edges, y_edges = edges([point.x for point in points]), edges([point.y for point in points])
     centres, crosses = [], []
     for point in points:
@@ -53,12 +72,19 @@ def label_spots(points: Sequence[Point]) -> list[str]:
         others = [box for place, cross in enumerate(crosses) if place != index for box in cross]
         cost = {
             spot: sum(_overlap(box, other) for other in others + 3 * taken)
-            + CUT_OFF * ((box[0] < -0.16) + (box[2] > 1.16))
+            + CUT_OFF * _is_cut_off(box)
             for spot, box in boxes.items()
         }
         spots.append(min(cost, key=cost.__getitem__))
-        taken.append(boxes[spots[-1]])
+        label = boxes[spots[-1]]
+        if _is_cut_off(label) or any(_overlap(label, other) for other in taken):
+            return []
+        taken.append(label)
     return spots
+
+
+def _is_cut_off(box: Box) -> bool:
+    return box[0] < -0.16 or box[2] > 1.16
 
 
 def _share(value: float | None, reach: tuple[float, float]) -> float:

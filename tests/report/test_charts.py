@@ -182,6 +182,20 @@ def test_a_label_that_a_phone_would_cut_off_stands_on_the_other_side():
     assert gap_figure(rows, "loss").data[1].textposition.endswith("left")
 
 
+def test_names_that_would_lie_on_each_other_stand_in_a_legend():
+    """As in the five-fold study of HAM10000: nine arms, four of them within two points of accuracy."""
+    arms = ("vae", "imagenet", "both", "random", "masked", "imagenet-96", "plain", "a", "b")
+    places = (0.58, 0.627, 0.658, 0.49, 0.507, 0.644, 0.462, 0.637, 0.644)
+    gaps = (0.047, 0.1, 0.107, 0.058, 0.063, 0.126, 0.048, 0.113, 0.127)
+    rows = [point(arm, x, y, 0.03) for arm, x, y in zip(arms, places, gaps)]
+    crowded = gap_figure(rows, "accuracy")
+    assert crowded.layout.showlegend
+    assert all(trace.mode == "markers" and trace.text is None for trace in crowded.data)
+    assert [trace.name for trace in crowded.data] == [row.arm.name for row in rows]
+    roomy = gap_figure(rows[:1] + rows[3:4], "accuracy")
+    assert not roomy.layout.showlegend and crowded.layout.height > roomy.layout.height
+
+
 def test_dots_stay_in_their_group_s_row_and_faint_ones_are_pale():
     rows = [
         Dot(arm_style(arm), name, estimate(0.5), 9, faint=name == "nv")

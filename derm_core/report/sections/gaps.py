@@ -13,13 +13,14 @@ from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
 from ..figure_style import ZERO, Figure, blank, error_bar, marker, scatter
-from ..label_placement import Point, edges, label_spots
+from ..label_placement import Point, edges, point_labels
 from ..section import Section
 from ..templating import words
 from .parts import arm_results, columns, forest_rows, forest_text, styles
 
 KINDS = ("accuracy", "loss")
 GAP_AXIS = {"accuracy": "Training − validation accuracy", "loss": "Validation − training loss"}
+LEGEND_ROW = 12  # pixels that a name of the legend takes, on a phone and in a wide window alike
 MOMENTS = {
     "final": "Final epoch",
     "best": "Best validation loss",
@@ -66,21 +67,22 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
 
 
 def gap_figure(rows: Sequence[Point], kind: str) -> Figure:
-    """Gap against accuracy with 95 % intervals; the arm's name beside each mark."""
+    """Gap against accuracy with 95 % intervals; the arm's name beside each mark, or in a legend."""
     title = f"{kind.capitalize()} gap at the final epoch against test accuracy"
-    figure = blank(title, 360, x="Balanced accuracy, test", y=GAP_AXIS[kind])
+    labels = point_labels(rows)
+    legend = "text" not in labels[0]
+    height = 360 + (LEGEND_ROW * len(rows) if legend else 0)
+    figure = blank(title, height, x="Balanced accuracy, test", y=GAP_AXIS[kind], legend=legend)
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
     form = ".1%" if kind == "accuracy" else ".3f"
-    for row, spot in zip(rows, label_spots(rows), strict=True):
+    for row, label in zip(rows, labels, strict=True):
         arm = row.arm
         figure.add_trace(
             scatter(
                 [row.x.mean],
                 [row.y.mean],
-                "markers+text",
                 name=arm.name,
-                text=[arm.name],
-                textposition=spot,
+                **label,
                 marker=marker(arm, 12),
                 error_x=error_bar(row.x, arm.colour),
                 error_y=error_bar(row.y, arm.colour),

@@ -13,7 +13,7 @@ from ...stats.intervals import Interval
 from ...study.roles import own_networks
 from ...study.study_result import ArmResult, StudyResult
 from ..figure_style import Figure, blank, error_bar, marker, scatter
-from ..label_placement import Point, label_spots
+from ..label_placement import Point, point_labels
 from ..section import Section
 from ..templating import words
 from .parts import arm_results
@@ -82,19 +82,22 @@ def network_points(result: StudyResult, axis: str) -> list[Point]:
 
 
 def accuracy_figure(rows: Sequence[Point], title: str) -> Figure:
-    """Accuracy with 95 % intervals on a logarithmic axis; the arm's name beside each mark."""
+    """Accuracy with 95 % intervals on a logarithmic axis; the arm's name beside each mark, or in a legend."""
+    labels = point_labels(rows)
     figure = blank(
-        f"Balanced accuracy against {title.lower()}", 340, x=title, y="Balanced accuracy, test"
+        f"Balanced accuracy against {title.lower()}",
+        340,
+        x=title,
+        y="Balanced accuracy, test",
+        legend="text" not in labels[0],
     )
-    for row, spot in zip(rows, label_spots(rows), strict=True):
+    for row, label in zip(rows, labels, strict=True):
         figure.add_trace(
             scatter(
                 [10 ** (row.x.mean or 0.0)],
                 [row.y.mean],
-                "markers+text",
                 name=row.arm.name,
-                text=[row.arm.name],
-                textposition=spot,
+                **label,
                 marker=marker(row.arm, 12),
                 error_y=error_bar(row.y, row.arm.colour),
                 cliponaxis=False,
