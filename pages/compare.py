@@ -76,15 +76,16 @@ def offer_own(workspace: Workspace, runs: dict[str, Run]) -> None:
 def draw_arm_cards(result: StudyResult) -> None:
     """Every arm: balanced accuracy and the accuracy gap, always together."""
     arms = styles(result)
-    with st.grid(len(arms), min_column_width=150):
+    with st.grid(len(arms), min_column_width=165):  # two beside each other on a phone
         for key, arm in arms.items():
             accuracy, gaps = result.arms[key].test["balanced_accuracy"], result.arms[key].gaps
             with st.container(border=True, height="stretch", gap="xsmall"):
-                st.markdown(arm.badge, help=arm.about or None)
+                name = f":{arm.colour_name}-background[{words.plain(arm.name)}]"  # wraps, unlike a badge
+                st.markdown(name, help=arm.about or None)
                 st.metric(
-                    "Balanced accuracy, test",
+                    "Balanced accuracy",
                     words.percent(accuracy.mean),
-                    help=f"{glossary.text('balanced-accuracy')} {glossary.text('two-decisions')}",
+                    help=f"On the test images. {glossary.text('balanced-accuracy')} {glossary.text('two-decisions')}",
                 )
                 st.caption(
                     f"95 % interval {unbroken(words.span(accuracy, 'accuracy'))}"
@@ -118,11 +119,11 @@ if others:
     st.subheader(words.plain(labels[run_id]), anchor=False)
 st.caption(words.plain(conditions(result)))
 about.draw_actions(workspace, runs[run_id], result)
-about.draw_tags_and_note(runs[run_id])
-offer_own(workspace, runs)
-draw(verdict.notes(result))
 st.header(words.plain(result.verdict.headline), anchor=False)
 draw(verdict.sentences(result))
+draw(verdict.notes(result))
+about.draw_tags_and_note(runs[run_id])
+offer_own(workspace, runs)
 draw_arm_cards(result)
 offered = [name for name in TABS if result.kind != "evaluate" or name in OF_PUBLISHED_MODELS]
 if len(result.arms) < LEAST_ARMS:

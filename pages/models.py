@@ -70,7 +70,7 @@ def draw_bundles(workspace: Workspace, kind: str, draw: Callable[[Card], None]) 
 def draw_classifier(card: Card) -> None:
     """Name, arm, test metrics and network."""
     st.markdown(f"**{card.name}** {arm_style(card.arm, card.label).badge}")
-    with st.grid(2, min_column_width=130):
+    with st.grid(2, min_column_width=175):  # below each other on a phone
         balanced = card.decision_scores.adjusted.balanced_accuracy
         for name, of, measured in (
             ("balanced_accuracy", "adjusted", balanced),

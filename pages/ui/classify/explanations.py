@@ -141,7 +141,7 @@ def _saliency_note(cam: SaliencyMap) -> str:
     if not cam.peaks[0]:
         return "no evidence for it in the image"
     _, rows, columns = cam.cells_nhw.shape
-    return f"{rows} × {columns} cells, at most {cam.peaks[0]:.1f} times"
+    return f"at most {cam.peaks[0]:.1f} times an even spread, in {rows} × {columns} cells"
 
 
 @st.fragment

@@ -73,7 +73,10 @@ def edit_name_and_note(workspace: Workspace, run: Run) -> None:
 
 
 def draw_tags_and_note(run: Run) -> None:
-    """The run's tags and note, where it has any."""
+    """The run's tags and note, where it has any; of a published result its terms, small."""
+    if isinstance(run, PublishedRun):
+        st.caption(words.plain(run.note))
+        return
     if run.tags:
         st.markdown(" ".join(f":gray-badge[{words.plain(tag)}]" for tag in run.tags))
     if run.note:
