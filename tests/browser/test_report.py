@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import pytest
 
 from derm_core.report.html import report_html
 from derm_core.study.study_result import read_study
+from tests.browser.support import REPOSITORY
 from tests.report.conftest import reported_home  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
@@ -76,3 +80,26 @@ def test_every_figure_fits_its_box_on_screens_and_paper(page, report):
     reach = """() => Math.max(...[...document.querySelectorAll('table, pre')].map(
         part => part.getBoundingClientRect().right)) - document.querySelector('main').getBoundingClientRect().right"""
     assert page.evaluate(reach) < 1
+
+
+PANELS = 9  # more than a page of A4 holds
+PANEL = """<figure><h3>Panel {number}</h3><div style="height: 300px; position: relative">
+    <span style="position: absolute; bottom: 0">End {number}</span></div></figure>"""
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs pdftotext (poppler-utils)")
+def test_no_figure_is_cut_across_two_pages_and_a_heading_stays_with_its_first_one(page, tmp_path):
+    style = (REPOSITORY / "derm_core/report/templates/report.css").read_text()
+    panels = "".join(PANEL.format(number=number) for number in range(PANELS))
+    filler = "<p>Text.</p>" * 18  # the heading would be near the end of the first page
+    body = f'{filler}<h2>Curves</h2><div class="grid">{panels}</div><p class="soft">A caption.</p>'
+    page.set_content(f"<style>{style}</style><main>{body}</main>")
+    page.pdf(format="A4", path=tmp_path / "report.pdf")
+    command = ["pdftotext", "-layout", tmp_path / "report.pdf", "-"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    sheets = [sheet for sheet in text.split("\f") if sheet.strip()]
+    assert len(sheets) > 1
+    for number in range(PANELS):
+        ends = {f"Panel {number}", f"End {number}"}
+        assert any(all(end in sheet for end in ends) for sheet in sheets), number
+    assert any("Curves" in sheet and "Panel 0" in sheet for sheet in sheets)

@@ -80,7 +80,10 @@ def _beyond_the_axis(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> st
     if not len(upper) or (top := _top(upper)) >= upper.max():
         return ""
     above = int((upper > top).sum())
-    return f" The axis ends at {top:.2g}; {above} of {len(upper)} epochs lie above it, up to {upper.max():.2g}."
+    ends, highest = (f"{v:.2g}" if v < 100 else f"{v:,.0f}" for v in (top, float(upper.max())))
+    return (
+        f" The axis ends at {ends}; {above} of {len(upper)} epochs lie above it, up to {highest}."
+    )
 
 
 def _upper_ends(bands: Sequence[pd.DataFrame]) -> np.ndarray:
