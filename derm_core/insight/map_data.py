@@ -25,7 +25,8 @@ from ..nets.backbone import Extractor
 from ..nets.given import GivenFeatures
 from ..seeds import stream_seed
 from ..study.arms import build_extractors
-from ..study.features import CPU_BATCH, extract, feature_path
+from ..study.feature_memory import CPU_BATCH
+from ..study.features import extract, feature_path
 from ..workspace import Workspace
 
 LEAST_IMAGES = 10

@@ -156,7 +156,7 @@ def _folder_files(own: OwnArchitecture) -> list[Path]:
     )
     return [
         exact,
-        *sorted(tagged, key=lambda path: (not _sidecar(path).get("complete", True), path.name)),
+        *sorted(tagged, key=lambda path: (not read_sidecar(path).get("complete", True), path.name)),
     ]
 
 
@@ -167,8 +167,12 @@ def _in_folder(own: OwnArchitecture) -> PretrainedSource | None:
     return None
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
-    """The JSON beside a file of the weights folder; empty where there is none."""
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """The JSON beside a file of the weights folder; empty where there is none.
+
+    Raises:
+        WeightsUnavailable: it cannot be read.
+    """
     sidecar = path.with_suffix(".json")
     try:
         card = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -187,7 +191,7 @@ def _unusable(sidecar: Path, error: Exception) -> WeightsUnavailable:
 
 def _described(own: OwnArchitecture, path: Path) -> PretrainedSource:
     """A file of the weights folder, after the JSON beside it, else after what timm knows of its name."""
-    card, architecture = _sidecar(path), own.name.split(".")[0]
+    card, architecture = read_sidecar(path), own.name.split(".")[0]
     stated = str(card.get("architecture", "" if own.kind == "hf-hub" else architecture)).split(".")[
         0
     ]

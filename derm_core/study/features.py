@@ -24,17 +24,10 @@ from ..nets.backbone import Extractor
 from ..nets.given import GivenFeatures
 from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
+from .feature_memory import batch_size
 
 Result = TypeVar("Result")
-CPU_BATCH = 32  # at 64 px: what a layer reads and writes stays in the cores' cache
-LEAST_CPU_BATCH = 16
-CUDA_BATCH = 256
 VERSION = 2  # of how features are computed: another one has other cache files
-
-
-def batch_size(device: str, size: int) -> int:
-    """Images of `size` pixels in one forward pass: what was measured to be fastest on CPU cores, or fills a GPU."""
-    return max(LEAST_CPU_BATCH, CPU_BATCH * 64 // size) if device == "cpu" else CUDA_BATCH
 
 
 def feature_path(

@@ -40,7 +40,7 @@ from ..training.precision import Precision, default_precision
 from ..training.tasks import Batch, ClassifyTask, Task
 from ..training.trials import measured_precision
 from .arms import Arm
-from .features import CPU_BATCH, CUDA_BATCH
+from .feature_memory import CPU_BATCH, CUDA_BATCH
 from .study_data import StudyData
 from .trained_arm import TrainedArm, TrainedStudy, curve_events, load_arrays, save_arrays
 

@@ -10,8 +10,9 @@ import streamlit as st
 
 from derm_core.bundles.model_library import find_bundle
 from derm_core.config import BackboneConfig
+from derm_core.study.network_list import ListedNetwork, listed_networks
 from derm_core.workspace import Workspace
-from pages.ui.cached import cards, map_version, stamp
+from pages.ui.cached import cards, map_version, runs, stamp
 
 if TYPE_CHECKING:
     from derm_core.bundles.predictor import Predictor
@@ -25,6 +26,23 @@ def imagenet_status(architecture: str, stage: int) -> dict[str, Any]:
     from derm_core.nets import weights
 
     return weights.imagenet_status(BackboneConfig(architecture=architecture, stage=stage))
+
+
+@st.cache_resource(ttl="1m", max_entries=4, show_spinner="Listing networks…")
+def _networks(
+    _workspace: Workspace, root: str, models: tuple[str, ...], runs: tuple[str, ...]
+) -> list[ListedNetwork]:
+    listed = [card for kind in ("classifier", "extractor") for card in cards(_workspace, kind)]
+    return listed_networks(_workspace, listed, runs)
+
+
+def networks(workspace: Workspace) -> list[ListedNetwork]:
+    """What can be an arm with its own weights, at most a minute old; never downloads."""
+    models = tuple(
+        card.sha256 for kind in ("classifier", "extractor") for card in cards(workspace, kind)
+    )
+    done = tuple(run.id for run in runs(workspace, kind="pretrain", state="done"))
+    return _networks(workspace, str(workspace.root), models, done)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")

@@ -39,7 +39,8 @@ GUIDES = {
     ),
     "train": PageGuide(
         (
-            "**Choose a preset and a dataset.** The demo makes its own images; for others import a dataset on *Data*.",
+            "**Choose a preset and a dataset.** The demo makes its own images; for others import a dataset on *Data*. "
+            "*Add networks* lists further extractors to compare.",
             "**Launch the study.** The pretraining runs first, then the comparison, also when this window is closed.",
             "**Watch the learning curves**, cancel or resume the run. *Compare* has the verdict when it is done.",
         ),

@@ -104,6 +104,42 @@ def test_an_extractor_of_the_shelf_takes_the_place_of_a_pretraining(open_page, w
     )
 
 
+def test_networks_are_found_with_what_decides_and_become_arms(open_page, workspace):
+    app = open_page("train", preset="demo", scale="0.1")
+    app.session_state["networks-search"] = "vit_small dinov2 lvd142m"
+    press(app, "Add networks")
+    table = app.dataframe[0].value
+    assert list(table["Network"]) == [
+        "timm:vit_small_patch14_dinov2.lvd142m",
+        "timm:vit_small_patch14_reg4_dinov2.lvd142m",
+    ]
+    row = table.iloc[0]
+    assert (row["Pixels"], row["Licence"], round(row["Parameters"])) == (518, "apache-2.0", 22)
+    assert row["Saw these images"] == "No" and row["Fits"] in ("Yes", "No")  # synthetic images
+
+
+def test_an_added_network_is_an_arm_of_the_launched_study(open_page, workspace, monkeypatch):
+    monkeypatch.setattr("derm_core.jobs.preflight.require_obtainable", lambda own: None)
+    app = open_page("train", preset="demo", scale="0.1")
+    app.session_state["added-networks"] = ["timm:resnet34.a1_in1k"]
+    app.run()
+    assert r"resnet34.a1\_in1k" in text(app)
+    app.multiselect[0].set_value(["timm:resnet34.a1_in1k", "random"]).run()
+    press(app, "Launch")
+    launched = stored_config(workspace, RunStore(workspace).list("study")[0].id)
+    assert set(launched["arms"]) == {"timm:resnet34.a1_in1k", "random"}
+
+
+def test_folds_offer_no_weights_that_were_trained_here(open_page, workspace):
+    put_extractor(workspace, "skin-vae")
+    for preset_name, is_offered in (("demo", True), ("folds", False)):
+        app = open_page("train", preset=preset_name, data="synth", scale="0.1")
+        app.session_state["networks-here"] = True
+        press(app, "Add networks")
+        listed = list(app.dataframe[0].value["Network"])
+        assert ("bundle:skin-vae" in listed) is is_offered
+
+
 def test_settings_that_cannot_be_are_refused_in_one_sentence(open_page):
     app = open_page("train")
     app.multiselect[0].set_value([])

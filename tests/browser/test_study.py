@@ -33,3 +33,23 @@ def test_a_launched_demo_moves_its_curves_and_ends_in_a_verdict(page, app, tmp_p
     page.get_by_text(result["verdict"]["headline"], exact=False).first.wait_for()
     assert study.id in page.url
     no_exception(page)
+
+
+def test_a_network_of_the_list_and_a_typed_one_become_arms(page, app):
+    visit(page, f"{app}/train?preset=demo", "Train")
+    page.get_by_role("button", name="Add networks").click()
+    search = page.get_by_label("Search", exact=True)
+    search.fill("resnet34.a1_in1k")
+    search.press("Enter")
+    page.get_by_text("1 of 1,8", exact=False).wait_for()
+    table = page.get_by_test_id("stDialog").get_by_test_id("stDataFrame").bounding_box()
+    page.mouse.click(table["x"] + 18, table["y"] + 52)  # the box of the first row, below the header
+    page.get_by_role("button", name="Add 1 network").click()
+    form = page.get_by_test_id("stMain")
+    form.get_by_text("resnet34.a1_in1k").first.wait_for()
+    page.get_by_text("All settings").click()
+    arms = page.get_by_role("combobox", name="Arms")
+    arms.fill("timm:resnet18@64")
+    arms.press("Enter")
+    form.get_by_text("resnet18 at 64 px").first.wait_for()
+    no_exception(page)

@@ -14,6 +14,7 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, frame
 from pages.ui.new_study.analyses import choose_questions
 from pages.ui.new_study.marks import choose_marks
+from pages.ui.new_study.networks import draw_arms
 from pages.ui.new_study.settings import choose_comparison, choose_extractor, choose_pretraining
 
 OFFERED = ("demo", "laptop", "folds", "long", "paper")
@@ -39,12 +40,15 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
             "Takes about twice as long beyond the pretraining."
         ),
     )
+    arms = st.container()
     with st.expander("All settings", icon=":material/tune:", key="settings"):
         try:
             config = _choose_settings(workspace, name, dataset, full)
         except DermError as error:
             frame.show_error(error)
             return None
+    with arms:
+        draw_arms(workspace, config)
     with frame.errors():
         return choose_marks(workspace, config)
     return None

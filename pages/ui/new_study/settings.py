@@ -16,6 +16,7 @@ from derm_core.data.on_demand import is_missing_synth
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 from pages.ui.config_fields import number_field
+from pages.ui.new_study.networks import add_to_arms
 
 ARCHITECTURES = (
     "resnet18",
@@ -90,14 +91,18 @@ def _offered_arms(base: StudyConfig, models: Sequence[str], embeddings: Sequence
 
 def choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fields:
     models = [card.name for card in cached.cards(workspace)]
-    offered = _offered_arms(base, models, embedding_names(workspace, base.dataset))
+    added = add_to_arms(f"arms-{tag}", base.arms)
+    usual = _offered_arms(base, models, embedding_names(workspace, base.dataset))
+    offered = list(dict.fromkeys([*usual, *added]))
     arms = st.multiselect(
         "Arms",
         offered,
-        list(base.arms),
         key=f"arms-{tag}",
         wrap=True,
+        accept_new_options=True,
         format_func=lambda key: arm_style(key).name,
+        help="Also any network by its name: `timm:NAME`, `hf-hub:OWNER/NAME`, `file:FILE.safetensors+ARCHITECTURE`, "
+        "`bundle:NAME`, `run:ID`. *Add networks* above lists them.",
     )
     regime = st.segmented_control(
         "Regime",
@@ -134,7 +139,7 @@ def choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fiel
         format_func=lambda key: LOSSES[key],
     )
     return {
-        "arms": tuple(sorted(arms, key=offered.index)),
+        "arms": tuple(sorted(arms, key=[*offered, *arms].index)),
         "regime": regime,
         "seeds": tuple(range(int(seeds))),
         "epochs": epochs,

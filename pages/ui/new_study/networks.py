@@ -1,0 +1,188 @@
+"""The arms of a new study in one line, and the searchable list from which networks are added to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from derm_core.arms import arm_style
+from derm_core.config import StudyConfig
+from derm_core.data.manifest import Dataset
+from derm_core.data.on_demand import is_missing_synth
+from derm_core.data.used_images import SplitRule, used_images
+from derm_core.errors import DermError
+from derm_core.report.sections.networks import SEEN
+from derm_core.study.network_list import ListedNetwork, search
+from derm_core.workspace import Workspace
+from pages.ui import cached, cached_models, frame, words
+
+ADDED = "added-networks"  # in the session: to be added to the arms when the form is drawn next
+SHOWN = 200  # rows of the list; more are found by a narrower search
+MEMORY_SHARE = 0.85  # of the machine's memory: what an extraction may take
+NOT_IN_FOLDS = ("library", "run")  # they may have seen the images of a fold
+COLUMNS = (
+    "Network",
+    "Parameters",
+    "Pixels",
+    "Weights",
+    "Saw these images",
+    "Memory",
+    "Fits",
+    "Pretrained on",
+    "Licence",
+)
+PLACES = {
+    "library": "Here, library",
+    "run": "Here, run",
+    "folder": "Here, weights folder",
+    "cache": "Here, Hugging Face cache",
+    "none": "Not here, offline",
+}
+ABOUT = (
+    "Each brings its own network, input size and pooling; head, images, splits, seeds and statistics stay the same. "
+    "Type a name into *Arms* (All settings) for what is not listed: `hf-hub:OWNER/NAME`, "
+    "`file:FILE.safetensors+ARCHITECTURE`; `@128` and `@mean` behind a name change input size and pooling. A file of "
+    "the weights folder is listed where the .json beside it names its architecture."
+)
+READING = (
+    "Parameters: without the classifier. Memory: about what extracting features takes on the CPU. Fits: that is at "
+    "most 85 % of this machine’s memory. Saw these images: whether the pretraining used images that this study tests; "
+    "such an arm is marked and takes no part in the verdict. Licence: of the weights, as stated."
+)
+
+
+def draw_arms(workspace: Workspace, config: StudyConfig) -> None:
+    """The arms, and the button that opens the list of networks."""
+    badges = [
+        f":{style.colour_name}-badge[{words.plain(style.name)}]"
+        for style in map(arm_style, config.arms)
+    ]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"Arms: {' '.join(badges)}", width="content")
+        if st.button(
+            "Add networks",
+            icon=":material/add:",
+            type="tertiary",
+            help="Networks that are on this machine, then all of timm’s.",
+        ):
+            title = "Add networks to the study"
+            st.dialog(title, width="large", icon=":material/hub:")(draw_list)(workspace, config)
+
+
+def draw_list(workspace: Workspace, config: StudyConfig) -> None:
+    """Search, the list, and the button that adds the selected rows to the arms."""
+    st.caption(ABOUT)
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    text = left.text_input(
+        "Search", placeholder="dinov2 small, apache, webli", key="networks-search"
+    )
+    here = right.toggle("On this machine", key="networks-here")
+    networks = [one for one in _offered(workspace, config) if one.is_here or not here]
+    matches = search(networks, text)
+    table = list_table(matches[:SHOWN], *_tested(workspace, config))
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        height=380,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"networks-{text}-{here}",
+        alt="Networks that can be arms",
+        column_config={"Parameters": st.column_config.NumberColumn(format="%.1f M")},
+    )
+    picked = [matches[row].arm for row in event.selection.rows]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = f"Add {words.count(len(picked), 'network')}" if picked else "Add"
+        if st.button(label, type="primary", icon=":material/add:", disabled=not picked):
+            st.session_state[ADDED] = picked
+            st.rerun()
+        more = f", the first {SHOWN} shown: narrow the search" if len(matches) > SHOWN else ""
+        st.caption(
+            f"{len(matches):,} of {words.count(len(networks), 'network')}{more}.", width="content"
+        )
+    st.caption(READING)
+
+
+def list_table(
+    networks: Sequence[ListedNetwork], dataset: Dataset | None, split: str
+) -> pd.DataFrame:
+    """The list as a table.
+
+    Args:
+        networks: its rows.
+        dataset, split: what the study tests, see `ListedNetwork.seen`.
+    """
+    memory = cached.machine().memory_bytes
+    rows = [
+        {
+            "Network": one.arm,
+            "Parameters": None if one.parameters is None else one.parameters / 1e6,
+            "Pixels": one.pixels,
+            "Weights": _place(one),
+            "Saw these images": SEEN[one.seen(dataset, split)],
+            "Memory": "Not known" if one.memory_bytes is None else words.size(one.memory_bytes),
+            "Fits": _fits(one, memory),
+            "Pretrained on": one.pretrained_on,
+            "Licence": one.license,
+        }
+        for one in networks
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def add_to_arms(key: str, arms: Sequence[str]) -> list[str]:
+    """Put the networks that were added into the choice of arms with this key; all that were ever added.
+
+    Args:
+        key: of the widget.
+        arms: its value as long as nobody has changed it.
+    """
+    added = st.session_state.pop(ADDED, [])
+    ever = list(dict.fromkeys([*st.session_state.get(f"{ADDED}-ever", []), *added]))
+    st.session_state[f"{ADDED}-ever"] = ever
+    chosen = [*st.session_state.get(key, arms), *added]
+    st.session_state[key] = list(dict.fromkeys(chosen))
+    return ever
+
+
+def _offered(workspace: Workspace, config: StudyConfig) -> list[ListedNetwork]:
+    """The networks that are no arms yet; in folds none whose weights were trained here."""
+    return [
+        one
+        for one in cached_models.networks(workspace)
+        if one.arm not in config.arms and not (config.folds and one.weights in NOT_IN_FOLDS)
+    ]
+
+
+def _tested(workspace: Workspace, config: StudyConfig) -> tuple[Dataset | None, str]:
+    """The dataset and its split; no dataset where it is made by the run, no split where it cannot be known yet."""
+    if is_missing_synth(workspace, config.dataset):
+        return None, ""
+    dataset, rule = cached.dataset(workspace, config.dataset), SplitRule.of(config)
+    if config.all_folds:
+        return dataset, ""
+    key = ("split", str(workspace.root), config.dataset, dataset.fingerprint, rule)
+    try:
+        return dataset, cached.built_once(
+            key, lambda: used_images(dataset, rule).fingerprint(dataset)
+        )
+    except DermError as error:
+        frame.show_error(error)
+        return dataset, ""
+
+
+def _place(network: ListedNetwork) -> str:
+    """Where the weights are, or how much a download would be."""
+    if network.weights != "hub":
+        return PLACES[network.weights]
+    size = network.download_bytes
+    return "Download" if size is None else f"Download, {words.size(size)}"
+
+
+def _fits(network: ListedNetwork, available: int | None) -> str:
+    """Whether extracting features leaves enough of this machine's memory to others."""
+    if network.memory_bytes is None or available is None:
+        return "Not known"
+    return "Yes" if network.memory_bytes <= MEMORY_SHARE * available else "No"
