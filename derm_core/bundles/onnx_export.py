@@ -33,7 +33,7 @@ NEEDED = ("onnx", "onnxscript")  # torch.onnx.export writes with both
 PARITY = 1e-4  # largest difference from PyTorch that is accepted
 PREPARATION = (
     "EXIF orientation applied, colour profile converted to sRGB, transparency over white; the short side resized to "
-    "input_size pixels (bicubic, antialiased), the centre square cut out; uint8, RGB, height × width × 3"
+    "input_size pixels ({filter}, antialiased), the centre square cut out; uint8, RGB, height × width × 3"
 )
 USE = "Research use only. Not for diagnosis."
 
@@ -150,13 +150,14 @@ def _metadata(bundle: Bundle | ExtractorBundle) -> dict[str, str]:
         "kind": card.kind,
         "architecture": card.architecture,
         "stage": card.stage,
+        "pooling": card.pooling,
         "input": {
             "name": "images",
             "type": "uint8",
             "shape": ["N", card.input_size, card.input_size, 3],
             "colour": "sRGB",
             "input_size": card.input_size,
-            "preparation": PREPARATION,
+            "preparation": PREPARATION.format(filter=card.interpolation),
         },
         "normalised_inside": {"mean": list(card.mean), "std": list(card.std)},
         "weights_sha256": card.sha256,

@@ -60,7 +60,7 @@ def test_a_shipped_classifier_gives_the_probabilities_of_the_product(workspace):
     assert facts["temperature"] == bundle.card.temperature.value
     assert (
         facts["input"]["shape"] == ["N", 64, 64, 3]
-        and "centre square" in facts["input"]["preparation"]
+        and "(bicubic, antialiased)" in facts["input"]["preparation"]
     )
     shares = np.array([facts["class_shares"][name] for name in facts["classes"]])
     plain = np.exp(outputs["logits"] - outputs["logits"].max(1, keepdims=True))
@@ -83,14 +83,16 @@ def test_a_shipped_extractor_gives_features_and_latents(workspace):
 def test_the_command_writes_the_file_and_what_differs_is_refused(
     shelf, classifier, card, tmp_path, capsys, monkeypatch
 ):
-    save_bundle(shelf.models / "small", classifier, card)
+    save_bundle(shelf.models / "small", classifier, {**card, "interpolation": "bilinear"})
     file = tmp_path / "small.onnx"
     argv = ["models", "export", "small", "--onnx", "--out", str(file)]
     assert cli.main([*argv, "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["outputs"] == ["features", "logits", "probabilities"]
     assert value["difference"] <= LIMIT and value["bytes"] == file.stat().st_size
-    assert facts_of(file.read_bytes())["classes"] == ["a", "b", "c"]
+    facts = facts_of(file.read_bytes())
+    assert facts["classes"] == ["a", "b", "c"]
+    assert "(bilinear, antialiased)" in facts["input"]["preparation"]
     assert cli.main([*argv, "--private"]) == 1
     monkeypatch.setattr(onnx_export, "PARITY", -1.0)
     file.unlink()
