@@ -6,8 +6,10 @@ import argparse
 
 from ..config import PretrainConfig, Recipe
 from ..config.recipes import BEST, RECIPES, recipe
+from ..data.manifest import load_dataset
+from ..study.marks import pretraining_with_marks
 from ..study.presets import PRESETS
-from .output import Answer, Screen
+from .output import HELP, Answer, Screen
 from .start import (
     add_fields,
     add_run_options,
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_fields(parser, Recipe, "epochs", "batch_size")
     add_fields(parser, PretrainConfig, "seed")
+    parser.add_argument("--marks", action="store_true", help=HELP["pretrain --marks"])
     add_training_options(parser)
     add_run_options(parser)
     parser.set_defaults(handler=pretrain)
@@ -47,4 +50,8 @@ def pretrain(args: argparse.Namespace, screen: Screen) -> Answer:
         devices=device_count(args),
         **given(args, "seed"),
     )
-    return start(with_run_options(config, args), args, screen)
+    config = with_run_options(config, args)
+    if args.marks:
+        config = pretraining_with_marks(config, load_dataset(screen.workspace, config.dataset))
+        screen.note(f"A pretraining {config.marks}.")
+    return start(config, args, screen)

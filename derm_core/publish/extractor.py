@@ -204,7 +204,8 @@ def _commands(config: PretrainConfig, info: DatasetInfo, run_id: str, name: str)
     return [
         provenance.import_command(info, config.dataset),
         f"{provenance.PROGRAM} pretrain {pretrain}"
-        + (" --transductive" if config.images == "all" else ""),
+        + (" --transductive" if config.images == "all" else "")
+        + (" --marks" if config.marks else ""),
         f"{provenance.PROGRAM} models publish {run_id} --name {name}",
     ]
 
@@ -222,6 +223,7 @@ def _limits(data: TrainingData, config: PretrainConfig) -> tuple[str, ...]:
         if config.images == "all"
         else "the images of the dataset's training split alone, without labels"
     )
+    seen += f", {config.marks}" if config.marks else ""
     return (
         "Research use only. Not for diagnosis.",
         "Gives features, not classes: whatever is trained on them needs a validation of its own.",

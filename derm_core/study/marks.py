@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ..config import StudyConfig
+from ..config import PretrainConfig, StudyConfig
 from ..data.manifest import Dataset
 from ..data.marks import LEFT_OUT, Mark, changes_label, read_marks
 from ..data.splits import SPLITS
@@ -32,8 +32,8 @@ class MarksInStudy:
     changed: tuple[Mark, ...]
 
 
-def marks_in_study(config: StudyConfig, dataset: Dataset) -> MarksInStudy:
-    """The marks, as they are now, of the images that a study without marks would use."""
+def marks_in_study(config: StudyConfig | PretrainConfig, dataset: Dataset) -> MarksInStudy:
+    """The marks, as they are now, of the images that a study or pretraining without marks would use."""
     rule = dataclasses.replace(SplitRule.of(config), marks=None)
     frame = dataset.frame.iloc[used_images(dataset, rule).rows]
     labels = dict(zip(frame["image_id"], frame["label"], strict=True))
@@ -73,6 +73,17 @@ def with_marks(config: StudyConfig, dataset: Dataset, new_labels: bool = False) 
         own = save_used_marks(dataset.paths, marks.left_out) if marks.left_out else None
         pretrain = dataclasses.replace(pretrain, marks=own)
     return dataclasses.replace(config, marks=used, pretrain=pretrain)
+
+
+def pretraining_with_marks(config: PretrainConfig, dataset: Dataset) -> PretrainConfig:
+    """The pretraining without the images that are marked exclude or duplicate. Raises DataError where none is."""
+    left_out = marks_in_study(config, dataset).left_out
+    if not left_out:
+        raise DataError(
+            f"No image that this pretraining on {dataset.name} uses is marked exclude or duplicate: leave --marks "
+            "out, or mark images first, on Latent space or Data."
+        )
+    return dataclasses.replace(config, marks=save_used_marks(dataset.paths, left_out))
 
 
 def require_enough(config: StudyConfig, dataset: Dataset) -> None:

@@ -109,6 +109,18 @@ def test_compare_uses_marks_only_when_asked(workspace, dataset, capsys, monkeypa
 
 
 @pytest.mark.slow
+def test_a_pretraining_with_marks_is_the_one_that_a_study_needs(
+    workspace, dataset, capsys, monkeypatch
+):
+    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: True)
+    command = ["pretrain", "--dataset", "tiny", "--epochs", "16", "--marks", "--detach", "--json"]
+    assert cli.main(command) == 0
+    own = json.loads(capsys.readouterr().out)["run_id"]
+    assert compare(capsys, "--marks")["depends_on"] == own
+    assert compare(capsys)["depends_on"] != own
+
+
+@pytest.mark.slow
 def test_marks_that_leave_no_image_of_a_class_are_refused(workspace, dataset, capsys):
     names = dataset.frame["image_id"][dataset.frame["label"] == "violet"]
     set_marks(dataset, [Mark(image_id=name, mark="exclude") for name in names])
