@@ -24,7 +24,7 @@ from ._latent_maps import furnish
 
 LIMIT_MS = 150.0
 REPEATS = 60
-PAUSE_MS = 300  # between two jumps, as somebody looks at an image
+PAUSE_MS = 500  # between two jumps, as somebody looks at an image
 PEER = "the limit of 150 ms from the pointer's event to the image of its dot, 10,000 points"
 APART = 4  # pixels to the next dot, so that the pointer can mean no other
 DRAWN = """points => (document.querySelector('.js-plotly-plot')?._fullData || [])

@@ -4,8 +4,9 @@
 
 const KEPT = 3000; // images in memory
 const ASKED = 40; // rows in a request; the page answers those that it can prepare in a moment
-const URGENT = 4; // rows in a request for the image under the pointer
-const AROUND = 60; // dots around the pointer whose images are fetched ahead
+const URGENT = 6; // rows in a request for the image under the pointer, its neighbours among them
+const AROUND = 32; // dots around a resting pointer whose images are fetched ahead
+const REST = 300; // milliseconds; each answer redraws the page, which would hold a moving pointer up
 const FEW = 400; // dots in view, up to which images take their place (map_hover.html names both numbers)
 const CENTRAL = 200; // images at most in place of dots
 const PATIENCE = 3000; // milliseconds until a request that had no answer is sent again
@@ -130,10 +131,12 @@ class Explorer {
     if (data.images.some(image => image.row === this.current?.row)) this.show(this.current);
     this.attach();
     this.fetch();
+    this.fetchAhead();
   }
 
   remove() {
     clearInterval(this.timer);
+    clearTimeout(this.rest);
     removeEventListener("scroll", this.place, true);
     removeEventListener("resize", this.place);
     this.charts.forEach(chart => this.detach(chart));
@@ -190,7 +193,7 @@ class Explorer {
     plot.querySelector(".svg-container").append(chart.canvas);
     this.draw(chart);
     this.placeCard();
-    this.fetch();
+    this.fetchAhead();
   }
 
   detach(chart) {
@@ -207,8 +210,9 @@ class Explorer {
     if (chart.frame) return;
     chart.frame = requestAnimationFrame(() => {
       chart.frame = null;
-      if (chart.plot) this.draw(chart);
-      this.fetch();
+      if (!chart.plot) return;
+      this.draw(chart);
+      if (chart.layer.size) this.fetch();
     });
   }
 
@@ -256,6 +260,7 @@ class Explorer {
     this.placeCard();
     this.charts.forEach(chart => chart.plot && this.drawSoon(chart));
     if (current && !image) this.fetch();
+    this.fetchAhead();
   }
 
   // The pointer moved: show the dot that it means. Without one, an image beside the map stays, one over the map goes.
@@ -309,23 +314,29 @@ class Explorer {
 
   // ---- images
 
-  // Ask for what is missing: the current dot's image first, then those in place of dots, then some around the current
-  // dot or the centre of the view. One request at a time.
-  fetch() {
-    if (this.asked || !this.trigger) return;
+  // Ask for the current dot's image if it is missing, else for those in place of dots; with `ahead` for some around the
+  // current dot or the centre of the view. One request at a time.
+  fetch(ahead = false) {
     const chart = this.current?.chart ?? this.charts.find(one => one.plot);
-    if (!chart?.plot) return;
-    const missing = [...new Set(this.needed(chart))].filter(row => !this.images.has(row));
-    if (!missing.length) return;
-    const rows = missing.slice(0, missing[0] === this.current?.row ? URGENT : ASKED);
+    if (this.asked || !this.trigger || !chart?.plot) return;
+    const absent = rows => [...new Set(rows)].filter(row => !this.images.has(row));
+    const urgent = this.current !== null && !this.images.has(this.current.row);
+    let rows = urgent ? [this.current.row] : absent(this.layerRows()).slice(0, ASKED);
+    if (urgent || (ahead && !rows.length)) rows = absent([...rows, ...this.around(chart)]);
+    if (urgent) rows = rows.slice(0, URGENT);
+    if (!rows.length) return;
     this.asked = { row: rows[0], time: Date.now() };
     this.trigger("wanted", rows);
   }
 
-  needed(chart) {
+  fetchAhead() {
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => this.fetch(true), REST);
+  }
+
+  around(chart) {
     const seen = chart.inView(), from = seen.find(dot => dot.row === this.current?.row) ?? chart.area().centre;
-    const around = nearest(seen, from, AROUND).map(dot => dot.row);
-    return [...(this.current ? [this.current.row] : []), ...this.layerRows(), ...around];
+    return nearest(seen, from, AROUND).map(dot => dot.row);
   }
 
   // Rows whose images are in place of dots.
