@@ -9,7 +9,7 @@ from pages.ui import images
 from pages.ui.latent.map_hover import SIDE
 from tests.app.maps import put_map
 from tests.browser.conftest import new_tab
-from tests.browser.support import calm, draw_until_chosen, no_exception, until, visit
+from tests.browser.support import becomes, calm, draw_until_chosen, no_exception, until, visit
 
 pytestmark = pytest.mark.browser
 DOTS = """() => {
@@ -59,6 +59,16 @@ def away(one: tuple[float, float], other: tuple[float, float]) -> float:
     return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2
 
 
+def point_at(tab, row: int) -> None:
+    """Move the pointer to a dot as a person would: again, where the chart was still being laid out."""
+
+    def shown() -> bool:
+        tab.mouse.move(*places(tab)[row])
+        return becomes(lambda: tab.locator(f'.card[data-row="{row}"]').count() > 0, 5)
+
+    until(shown, "the image of a dot under the pointer", 90)
+
+
 def card_shows(tab, workspace, row: int) -> None:
     """Assert that the card shows the image of this row, pixel for pixel, and its name."""
     tab.locator(f'.card[data-row="{row}"]').wait_for()
@@ -82,7 +92,7 @@ def test_the_image_under_the_pointer_is_shown_and_the_selection_stays(
     selected = page.evaluate(SELECTED)
     dots = places(page)
     for row in (lonely(dots), lonely({row: dots[row] for row in dots if row != lonely(dots)})):
-        page.mouse.move(*dots[row])
+        point_at(page, row)
         card_shows(page, furnished, row)
     calm(page)
     assert page.evaluate(SELECTED) == selected != []
@@ -96,7 +106,7 @@ def test_arrow_keys_go_to_the_nearest_dot_in_their_direction_and_enter_chooses_i
     visit(page, f"{furnished_app}/latent?run={mapped}", "Latent space")
     dots = places(page)
     start = lonely(dots)
-    page.mouse.move(*dots[start])
+    point_at(page, start)
     card_shows(page, furnished, start)
     label = load_dataset(furnished, "little").frame["label"].iloc[start]
     page.locator(".hoverlayer").get_by_text(label, exact=True).wait_for()
@@ -153,7 +163,7 @@ def test_images_take_the_place_of_few_dots_and_can_be_switched_off(
     visit(page, f"{furnished_app}/latent?run={mapped}", "Latent space")
     dots = places(page)
     half_of_them = len(dots) / 2 * 20**2  # pixels, had each a width of 20
-    until(lambda: page.evaluate(PAINTED) > half_of_them, "images in place of dots")
+    until(lambda: page.evaluate(PAINTED) > half_of_them, "images in place of dots", 90)
     page.get_by_label("Images in place of dots").uncheck()
     until(lambda: page.evaluate(PAINTED) == 0, "dots again")
     no_exception(page)

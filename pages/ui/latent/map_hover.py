@@ -19,7 +19,7 @@ from pages.ui.latent.loaded_map import LoadedMap
 
 SIDE = 128  # pixels of an image
 BATCH = 4  # images that are prepared together: a VAE draws several as fast as one
-SECONDS = 0.03  # after which no further images are prepared for one request
+SECONDS = 0.1  # after which no further images are prepared for one request
 MAPS = "maps"  # key of the fragment with the charts, which a choice runs again
 _FILES = Path(__file__).parent
 _component = st.components.v2.component(
