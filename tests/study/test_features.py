@@ -108,7 +108,7 @@ def test_a_damaged_cache_file_is_made_anew(workspace, store):
 
 
 def test_stopping_in_the_middle_leaves_no_file(workspace, store, monkeypatch):
-    monkeypatch.setattr(features, "CPU_BATCH", 16)
+    monkeypatch.setattr(features, "batch_size", lambda device, size: 32)
     computing = extract(extractor(), store, workspace, "tiny")
     kinds = [next(computing).kind for _ in range(4)]
     computing.close()

@@ -73,7 +73,6 @@ def draw_arms(workspace: Workspace, config: StudyConfig) -> None:
 
 def draw_list(workspace: Workspace, config: StudyConfig) -> None:
     """Search, the list, and the button that adds the selected rows to the arms."""
-    st.caption(ABOUT)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     text = left.text_input(
         "Search", placeholder="dinov2 small, apache, webli", key="networks-search"
@@ -103,6 +102,7 @@ def draw_list(workspace: Workspace, config: StudyConfig) -> None:
             f"{len(matches):,} of {words.count(len(networks), 'network')}{more}.", width="content"
         )
     st.caption(READING)
+    st.caption(ABOUT)
 
 
 def list_table(
