@@ -4,14 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from derm_core import cli
 from derm_core.bundles import onnx_export
-from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.bundle import Bundle, load_bundle
 from derm_core.bundles.onnx_export import export_onnx, require_onnx
 from derm_core.bundles.predictor import Predictor
 from derm_core.errors import BundleError
-from tests.bundles.cards import save_bundle
+from derm_core.nets.backbone import normalise
+from derm_core.nets.head import Classifier, make_head
+from derm_core.nets.pretrained import build_pretrained
+from tests.bundles.cards import make_card, save_bundle
 
 LIMIT = 1e-4
 
@@ -98,6 +102,20 @@ def test_the_command_writes_the_file_and_what_differs_is_refused(
     file.unlink()
     assert cli.main(argv) == 1
     assert "was not written" in capsys.readouterr().err and not file.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_onnx")
+def test_a_whole_transformer_is_exported_for_any_number_of_images(tmp_path):
+    tiny = {"depth": 1, "embed_dim": 16, "num_heads": 2}
+    network = build_pretrained("vit_tiny_patch16_224", 32, "mean", tiny)
+    card = make_card(architecture="vit_tiny_patch16_224", stage=-1, features=network.width)
+    classifier = Classifier(network, make_head(network.width, 8, 3, 0)).eval()
+    data = export_onnx(Bundle("small", tmp_path, card, classifier)).data
+    pictures = images(7, 32)
+    with torch.inference_mode():
+        logits = classifier(normalise(torch.from_numpy(pictures), card.mean, card.std))
+    np.testing.assert_allclose(run(data, pictures)["logits"], logits.numpy(), atol=LIMIT)
 
 
 def test_missing_packages_are_named_with_what_to_install(monkeypatch):
