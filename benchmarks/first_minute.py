@@ -4,7 +4,7 @@
     clicks_to_map, seconds_to_map                  a published map on Latent space, and an image beside it for the dot
                                                    under the pointer; null where studies/ has no map
     clicks_to_prediction, seconds_to_prediction    a generated image is dropped on Classify; the answers of two models
-    hover_ms                                       see `benchmarks hover`; null without it
+    hover_ms                                       of `benchmarks hover`; null with --hover-images 0
     missed                                         which of these miss their limit: 1 click, 3 s, 150 ms
 
 Each is measured with an app of its own, started as `make app` does, on an empty workspace, offline, in a fresh tab. The
@@ -14,6 +14,7 @@ clock starts when the app has answered the first request for Home. Seconds are m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
@@ -21,20 +22,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from derm_core.bundles.sample_images import sample_images
-from derm_core.errors import NotFound
+from derm_core.errors import NotFound, RunError
 from derm_core.jobs.published import published_runs
 from derm_core.published import published_studies
 from derm_core.study.study_result import read_study
 from derm_core.workspace import REPOSITORY, Workspace
 
+from . import hover
+
 LIMITS = {"clicks": 1, "seconds": 3.0, "hover_ms": 150.0}
 REPEATS = 3
 PATIENCE_MS = 120_000
+POINTER_MS = 500  # between two movements of the pointer over a dot
 SHARED = Path(os.environ.get("DERM_SHARED") or REPOSITORY.parent / "shared")
 POINTS = 100  # a map has more than that
 MAP_DRAWN = f"""() => [...document.querySelectorAll('.js-plotly-plot')].some(chart => (chart._fullData || [])
@@ -58,6 +61,9 @@ class Reader:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default=str(SHARED / "weights"), help="the weights folder")
+    parser.add_argument(
+        "--hover-images", type=int, default=10_000, help="dots of hover_ms; 0: not measured"
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -69,6 +75,9 @@ def run(args: argparse.Namespace) -> dict:
         print(f"{name}: {measured or 'nothing to measure'}", file=sys.stderr)
         result |= summary(name, measured)
     result["hover_ms"] = None
+    if args.hover_images:
+        pointer = argparse.Namespace(images=args.hover_images, repeats=hover.REPEATS)
+        result["hover_ms"] = hover.run(pointer)["hover_ms"]
     slowest = max(result[f"seconds_to_{name}"] or 0.0 for name in goals)
     return {
         "ratio": slowest / LIMITS["seconds"],
@@ -109,7 +118,7 @@ def measure(goal: Goal, weights: str) -> tuple[int, float]:
         return reader.clicks, time.perf_counter() - started
 
 
-@contextmanager
+@contextlib.contextmanager
 def new_app(weights: str) -> Iterator[Reader]:
     """A new app on an empty workspace, and somebody whose request for Home has been answered."""
     from playwright.sync_api import sync_playwright
@@ -146,13 +155,22 @@ def verdict() -> Goal | None:
 
 def published_map() -> Goal | None:
     """A published map is drawn, and the image of the dot under the pointer. None where no map ships."""
-    from tests.browser.support import pixel_of_point
 
     def reach(reader: Reader) -> None:
+        from playwright.sync_api import TimeoutError as NotYet
+
+        from tests.browser.support import pixel_of_point
+
         reader.click("link", "Latent space")
         reader.tab.wait_for_function(MAP_DRAWN, polling=50)
-        reader.tab.mouse.move(*pixel_of_point(reader.tab, 0, 0))
-        reader.tab.get_by_test_id("stMain").locator("img:visible").first.wait_for()
+        image = reader.tab.locator(".card img:visible").first
+        for attempt in range(PATIENCE_MS // POINTER_MS):  # until the page listens to the pointer
+            x, y = pixel_of_point(reader.tab, 0, 0)
+            reader.tab.mouse.move(x + attempt % 2, y)
+            with contextlib.suppress(NotYet):
+                image.wait_for(timeout=POINTER_MS)
+                return
+        raise RunError("The map showed no image of the dot under the pointer.")
 
     return reach if published_runs("embed") else None
 

@@ -22,6 +22,7 @@ pytestmark = [
 
 def test_a_new_app_shows_a_verdict_without_a_click_and_answers_after_one():
     command = [sys.executable, "-m", "benchmarks", "first_minute", "--json", "--repeats", "1"]
+    command += ["--hover-images", "0"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
