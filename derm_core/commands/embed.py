@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--embeddings", metavar="FILE", help=HELP["embed --embeddings"])
     add_fields(parser, EmbedConfig, "vae_run", "vae", "space", "neighbours", "min_dist", "seed")
     parser.add_argument("--align-to", metavar="RUN", help=description(EmbedConfig, "aligned_to"))
-    parser.add_argument("--opinions", metavar="A,B,…", help=description(EmbedConfig, "opinions"))
+    parser.add_argument("--models", metavar="A,B,…", help=description(EmbedConfig, "opinions"))
+    parser.add_argument("--opinions", dest="models", help=argparse.SUPPRESS)  # earlier name
     add_run_options(parser)
     parser.set_defaults(handler=embed)
 
@@ -39,7 +40,7 @@ def embed(args: argparse.Namespace, screen: Screen) -> Answer:
         dataset=args.dataset,
         arm=arm,
         aligned_to=args.align_to,
-        opinions=names(args.opinions),
+        opinions=names(args.models),
         **given(args, "vae_run", "vae", "space", "neighbours", "min_dist", "seed"),
     )
     return start(with_run_options(config, args), args, screen)
