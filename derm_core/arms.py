@@ -308,7 +308,8 @@ def joined_label(labels: Iterable[str]) -> str:
     usual, control = ARM_STYLES["vae"].name, ARM_STYLES["random"].name
     shorter = {usual: ARM_STYLES["vae"].brief, control: control.lower()}
     shorter |= {label: METADATA for label in labels if label.startswith(METADATA_LABEL)}
-    return " + ".join(shorter.get(label, label) for label in labels)
+    text = " + ".join(shorter.get(label, label) for label in labels)
+    return text[0].upper() + text[1:] if labels[0] == control else text
 
 
 def arm_kind(arm: str) -> str:

@@ -47,6 +47,7 @@ def test_names_parts_and_order():
     assert in_order(arms) == ["vae", "metadata+timm:resnet18", "metadata+vae", "metadata", "random"]
     assert arm_label("metadata") == "Metadata (age, sex, site)"
     assert arm_label("metadata+vae") == "VAE + metadata"
+    assert arm_label(BESIDE) == "Random initialisation + metadata"
     assert arm_label("metadata+both") == "VAE + ImageNet + metadata"
     assert arm_parts("metadata+file:a.safetensors+resnet18") == (
         "file:a.safetensors+resnet18",
