@@ -20,7 +20,7 @@ def what_differs(result: StudyResult) -> str:
     """What differs between the arms, in one phrase; empty where all have the study's network.
 
     "the arms differ in network (A and B), input size (64 to 224 px), parameters (2.2 to 2.8 million)
-    and pretraining data (ImageNet-1k and none)".
+    and pretraining data (ImageNet-1k and none)"; of one extractor beside metadata, its network.
     """
     if not own_networks(list(result.arms)):
         return ""
@@ -29,6 +29,8 @@ def what_differs(result: StudyResult) -> str:
         for arm, one in result.arms.items()
         if len(arm_parts(arm)) == 1 and arm not in ("colour", METADATA)
     ]
+    if len(arms) == 1:
+        return f"one extractor ({arms[0].architecture})"
     parts = [
         ("network", _names(arms, "architecture")),
         ("input size", _span([one.input_size for one in arms], "{:,.0f}", " px")),

@@ -44,7 +44,7 @@ def _alone(result: StudyResult, claims: Mapping[tuple[str, ...], Conclusion]) ->
     fields = entry.label.partition("(")[2].rstrip(")")
     level = percent(entry.test["balanced_accuracy"].mean)
     text = f"the patient’s metadata alone ({fields}), without a picture, have a balanced accuracy of {level}"
-    return f"{text}: {listed(outcomes)}" if outcomes else text
+    return f"{text}: {', '.join(outcomes)}" if outcomes else text
 
 
 def _name(result: StudyResult, arm: str) -> str:

@@ -43,10 +43,13 @@ TUNED = {(A, B): (-0.12, -0.06), (A, "random"): (0.01, 0.09), (B, "random"): (0.
 
 @pytest.fixture(autouse=True)
 def labels(monkeypatch):
-    more = {A: "resnet18 at 64 px", B: "mobilenetv2_100", FILE: "resnet18 of mine.safetensors"}
+    more = {"metadata": "Metadata (age)", f"metadata+{A}": "resnet18 + metadata"}
+    more |= {A: "resnet18 at 64 px", B: "mobilenetv2_100", FILE: "resnet18 of mine.safetensors"}
     monkeypatch.setattr(made_results, "LABELS", made_results.LABELS | more)
     monkeypatch.setattr(
-        made_results, "ACCURACY", made_results.ACCURACY | {A: 0.5, B: 0.59, FILE: 0.7}
+        made_results,
+        "ACCURACY",
+        made_results.ACCURACY | {A: 0.5, B: 0.59, FILE: 0.7, "metadata": 0.3, f"metadata+{A}": 0.5},
     )
 
 
@@ -125,3 +128,8 @@ def test_what_is_not_known_is_said():
     words = verdict(result(seen={B: "unknown"}))
     assert any("is not known: mobilenetv2_100" in text for text in words.details)
     assert words.pair == (A, B)  # and takes part
+
+
+def test_one_extractor_beside_metadata_differs_from_none():
+    arms = (A, f"metadata+{A}", "metadata")
+    assert what_differs(result(arms, {(A, "metadata"): (0.1, 0.2)})) == "one extractor (resnet18)"
