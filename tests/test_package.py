@@ -120,7 +120,7 @@ def test_the_installed_command_opens_the_app_with_all_its_pages(installed):
             command, cwd=installed, env=environment(), stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            wait_until_healthy(app, port, log)
+            wait_until_healthy(app, f"http://127.0.0.1:{port}", log)
             visit = asyncio.run, visit_all(f"http://127.0.0.1:{port}")
             with ThreadPoolExecutor(1) as pool:  # this thread may have a loop of another test
                 pages = pool.submit(*visit).result()

@@ -1,4 +1,4 @@
-"""A stand-in for an OpenID Connect provider, on this machine: one user, who agrees to everything.
+"""A stand-in for an OpenID Connect provider, on this machine, whose users agree to everything.
 
 For the login's tests.
 """
@@ -20,7 +20,7 @@ CLIENT, PASSWORD = "the-app", "the-app's password"
 
 
 class Provider(ThreadingHTTPServer):
-    """`forged`: sign with another key than the one that is published. asked: paths, in order."""
+    """`subject`: who logs in next. forged: sign with another key than the published one. asked: paths, in order."""
 
     daemon_threads = True
 
@@ -32,7 +32,7 @@ class Provider(ThreadingHTTPServer):
         self.key, self.other = (
             RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}) for _ in range(2)
         )
-        self.forged, self.asked, self.codes = False, [], {}
+        self.subject, self.forged, self.asked, self.codes = "7", False, [], {}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,8 +61,8 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/jwks":
             self._json({"keys": [self.server.key.as_dict(private=False)]})
         elif path == "/authorize":
-            code = f"code-{len(self.server.codes)}"
-            self.server.codes[code] = query
+            code = f"code-{len(self.server.asked)}"
+            self.server.codes[code] = {**query, "sub": self.server.subject}
             self.send_response(302)
             self.send_header(
                 "Location",
@@ -97,9 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             {
                 "iss": self.server.address,
                 "aud": CLIENT,
-                "sub": "7",
-                "email": "reader@example.org",
-                "name": "A reader",
+                "sub": asked["sub"],
+                "email": f"reader-{asked['sub']}@example.org",
                 "iat": now,
                 "exp": now + 600,
                 "nonce": asked["nonce"],
@@ -130,11 +129,11 @@ def provider() -> Iterator[Provider]:
         server.shutdown()
 
 
-def secrets(folder: Path, metadata: str) -> Path:
-    """A secrets.toml in `folder`, as docs/limits.md describes it."""
+def secrets(folder: Path, metadata: str, redirect: str) -> Path:
+    """A secrets.toml in `folder`, as docs/server.md describes it."""
     path = folder / "secrets.toml"
     path.write_text(
-        f'[auth]\nredirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"\ncookie_secret = "a '
+        f'[auth]\nredirect_uri = "{redirect}"\ncookie_secret = "a '
         'secret of thirty-two letters!!"\n'
         f'client_id = "{CLIENT}"\nclient_secret = "{PASSWORD}"\nserver_metadata_url = "{metadata}"\n'
     )

@@ -35,9 +35,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve(home: Path, **environment: str) -> Iterator[str]:
-    """The app on a free port of 127.0.0.1 with its workspace at `home`, offline; yields its address."""
-    port = free_port()
+def serve(
+    home: Path, *, port: int | None = None, path: str = "", **environment: str
+) -> Iterator[str]:
+    """The app on a port of 127.0.0.1 with its workspace at `home`, offline; yields its address.
+
+    port: a free one where none is given; path: that the environment's base URL path has, such as /lesions.
+    """
+    port = port or free_port()
     with open(home.parent / f"streamlit-{port}.log", "w+") as log:
         process = subprocess.Popen(
             [
@@ -58,18 +63,18 @@ def serve(home: Path, **environment: str) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until_healthy(process, port, log)
-            yield f"http://127.0.0.1:{port}"
+            wait_until_healthy(process, f"http://127.0.0.1:{port}{path}", log)
+            yield f"http://127.0.0.1:{port}{path}"
         finally:
             process.kill()  # an orderly end takes two seconds and nothing depends on it
             process.wait(60)
 
 
-def wait_until_healthy(process: subprocess.Popen, port: int, log) -> None:
+def wait_until_healthy(process: subprocess.Popen, address: str, log) -> None:
     deadline = time.monotonic() + 90
     while True:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).read()
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).read()
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
