@@ -21,6 +21,7 @@ from derm_core.data.synth.dataset import make_synth
 from derm_core.data.triage import save_map
 from derm_core.errors import ConfigError, NotFound
 from derm_core.files import read_json
+from derm_core.jobs import turns
 from derm_core.jobs.dependencies import dataset_users
 from derm_core.jobs.store import RunStore
 from derm_core.jobs.supervisor import waits_for_another_user
@@ -212,6 +213,26 @@ def test_users_share_the_devices_and_are_told_of_each_other_no_more_than_that(wo
         RunStore(ben).transition(run_id, "queued", "running", started=1.0)
         assert not waits_for_another_user(ben, RunStore(ben).get(run_id))
     assert workspace.device_lock("cpu") == anna.device_lock("cpu") == ben.device_lock("cpu")
+
+
+def test_the_log_of_a_run_that_waits_names_no_other_user(anna, ben, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "OTHER_RUN_SECONDS", 0.0)
+    config = to_dict(PretrainConfig(dataset="synth", device="cpu"))
+    waiting, working = (RunStore(home).create("pretrain", config) for home in (ben, anna))
+
+    class StopAfterFourLooks:
+        looks = 0
+
+        def check(self):
+            self.looks += 1
+            if self.looks > 4:
+                raise turns.Stopped("cancelled")
+
+    with hold(anna.device_lock("cpu")), pytest.raises(turns.Stopped):  # noqa: SIM117
+        with turns.device_turn(ben, waiting, ["cpu"], StopAfterFourLooks()):
+            pytest.fail("two runs on one device")
+    log = capsys.readouterr().out
+    assert log.count("another user's run uses it") == 1 and working not in log
 
 
 def test_a_dataset_of_the_server_is_in_use_while_a_users_run_reads_it(workspace, anna, ben):
