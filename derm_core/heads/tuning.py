@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from .grid import AXES, Heads
 
-WIDENINGS = 3  # how often a grid is widened at most
+WIDENINGS = 6  # how often a grid is widened at most
 SHARED = "shared"  # the name of the setting of all arms among those at an edge
 LEAST_FACTOR = 2.0
 

@@ -147,10 +147,12 @@ def test_networks_of_their_own_are_written_in_one_way():
             StudyConfig(dataset="tiny", arms=("vae", arm))
 
 
-def test_fine_tuning_leaves_networks_of_their_own_out():
-    config = StudyConfig(dataset="tiny", arms=("random", "timm:resnet18"), regime="finetune")
+def test_fine_tuning_takes_networks_of_their_own_and_leaves_joined_arms_out():
+    config = StudyConfig(
+        dataset="tiny", arms=("random", "timm:resnet18", "both"), regime="finetune"
+    )
     left, notes = fitting_arms(config)
-    assert left.arms == ("random",) and "frozen features alone" in notes[0]
+    assert left.arms == ("random", "timm:resnet18") and len(notes) == 1
 
 
 @pytest.mark.slow
