@@ -86,6 +86,6 @@ def test_reliance_grows_with_the_strength_of_the_tie(asked):
 @pytest.mark.slow
 def test_fine_tuned_models_are_not_asked(asked):
     study = asked[0]
-    plain = SimpleNamespace(config=study.config, data=study.data, frozen=None)
+    plain = SimpleNamespace(config=study.config, data=study.data, trained={}, frozen=None)
     answer = finish(shortcut(plain))[1]
     assert answer.rows == () and "fine-tuned" in answer.text

@@ -101,6 +101,7 @@ def draw_list(workspace: Workspace, config: StudyConfig) -> None:
         st.caption(
             f"{len(matches):,} of {words.count(len(networks), 'network')}{more}.", width="content"
         )
+        frame.download_table(table, "CSV", name="networks")
     st.caption(READING)
     st.caption(ABOUT)
 
