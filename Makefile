@@ -15,7 +15,7 @@ app: $(VENV)/.app  ## install what is needed and open the app on http://localhos
 
 test: $(VENV)/.test  ## run all tests
 	$(VENV)/bin/python -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
-	$(VENV)/bin/python -m pytest -m browser $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m browser $(PYTEST_ARGS)
 
 check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: under two minutes
 	@$(MAKE) --no-print-directory -j 2 lint fast
