@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help=f"{QUICK} repeats: limits too wide to prove much"
     )
     parser.add_argument(
+        "--fold-repeats", type=int, help="repeats in folds, which take longer (default: --repeats)"
+    )
+    parser.add_argument(
         "--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core"
     )
     parser.add_argument(
@@ -55,7 +58,8 @@ def run(args: argparse.Namespace) -> dict:
     settings, of_folds = Settings(), FoldSettings()
     wanted = QUICK if args.quick else args.repeats
     summary = summarise(all_rows(args, settings, wanted))
-    folds = _instrument_folds.summarise(all_rows(args, of_folds, wanted))
+    in_folds = QUICK if args.quick else args.fold_repeats or wanted
+    folds = _instrument_folds.summarise(all_rows(args, of_folds, in_folds))
     rates = {
         key: value["holds"]
         for key, value in summary.items()
