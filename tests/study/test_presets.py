@@ -121,8 +121,8 @@ def test_five_folds_hold_the_plain_vae_both_sizes_and_the_controls_of_width():
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("laptop", "3c39313bb919aa9792bc43db015023c5be2199fc484f194c64c6303a3d5a7094"),
-        ("bundles", "d18cb5045145c8cd3fe7db8897a4b97190cd4a42a8425b22fc160a5da512a383"),
+        ("laptop", "72dce729160b0aebb936b0c5b895c1cd6db119afc11a975e84789e3abdaa6413"),
+        ("bundles", "c6d94eb446ec6ffc7160abe6dba9600031bcae4da6af047293a15fb6ab5bf8d4"),
     ],
 )
 def test_the_protocol_of_a_preset_stays_what_it_was(name, sha256):
