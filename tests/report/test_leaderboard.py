@@ -13,6 +13,7 @@ from derm_core.report.terminal import section_text
 from derm_core.study.leaderboard import ArmFilter
 from derm_core.study.study_result import study_result
 from tests.report.full_study import ARMS, example, interval
+from tests.study.test_leaderboard import planted
 
 UNMEASURED = ("robustness", "label_efficiency")
 
@@ -52,6 +53,18 @@ def test_every_arm_has_its_rank_ties_and_what_the_study_measured(study):
     assert "cannot be read from their overlap" in section.caption
     numbers = section.numbers()
     assert list(numbers["first"]) == [1, 1, 2] and numbers["relative_loss_mean"].notna().all()
+
+
+def test_an_arm_that_none_is_shown_above_is_not_said_to_be_above_all():
+    """Of A above B and B above C it does not follow that A is shown to be above C."""
+    differing = {("both", "vae"), ("both", "imagenet")}
+    ahead = leaderboard(planted(*differing, ("both", "random")))[0].finding
+    assert ahead == "VAE + SimCLR + ImageNet is shown to be more accurate than every other arm."
+    chain = leaderboard(planted(*differing, ("imagenet", "random"), ("vae", "random")))[0].finding
+    assert chain == (
+        "No arm is shown to be more accurate than VAE + SimCLR + ImageNet, which is not told apart from "
+        "Random initialisation."
+    )
 
 
 def test_what_was_not_measured_has_no_column(study):
