@@ -22,15 +22,19 @@ def user_folder(claims: Mapping[str, Any]) -> str:
     """The name of a user's folder: `user-` and 32 hexadecimal digits.
 
     It is made of issuer and subject (`iss` and `sub` of OpenID Connect, which together stay the
-    same and are given to nobody else), or of issuer and e-mail address where there is no subject.
+    same and are given to nobody else), or of issuer and verified e-mail address where there is no
+    subject.
 
     Args:
         claims: what the identity provider says of the user.
 
     Raises:
-        ConfigError: neither is there, or the address is not verified.
+        ConfigError: the issuer is missing, or both subject and an address that is said to be verified.
     """
-    identity = [_text(claims, "iss"), *_subject(claims)]
+    issuer = _text(claims, "iss")
+    if not issuer:
+        raise _unknown()
+    identity = [issuer, *_subject(claims)]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     return f"user-{digest[:32]}"
 
@@ -53,12 +57,16 @@ def _subject(claims: Mapping[str, Any]) -> tuple[str, str]:
     if subject := _text(claims, "sub"):
         return "sub", subject
     address = _text(claims, "email")
-    if not address or claims.get("email_verified") is False:
-        raise ConfigError(
-            "The login does not say who you are: it names neither a subject nor a verified e-mail "
-            "address. Whoever runs this server asks the identity provider for one of them (docs/server.md)."
-        )
+    if not address or claims.get("email_verified") is not True:
+        raise _unknown()
     return "email", address
+
+
+def _unknown() -> ConfigError:
+    return ConfigError(
+        "The login does not say who you are: it needs the issuer, and a subject or an e-mail address that is "
+        "said to be verified. Whoever runs this server asks the identity provider for them (docs/server.md)."
+    )
 
 
 def _text(claims: Mapping[str, Any], key: str) -> str:

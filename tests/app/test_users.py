@@ -258,7 +258,7 @@ def test_no_cache_gives_one_user_what_is_anothers(workspace, anna, ben):
             for home in (anna, ben):
                 assert home.root.name in str(question(home)), name
     with pytest.raises(NotFound):
-        cached.dataset(user_workspace(workspace, {"sub": "3"}), "moles")
+        cached.dataset(user_workspace(workspace, {"iss": "i", "sub": "3"}), "moles")
 
 
 def test_samples_are_kept_for_each_workspace(anna, ben, monkeypatch):
