@@ -35,7 +35,26 @@ def test_a_launched_demo_moves_its_curves_and_ends_in_a_verdict(page, app, tmp_p
     no_exception(page)
 
 
-def test_a_network_of_the_list_becomes_an_arm(page, app):
+def type_arm(page, name: str) -> None:
+    """Type an arm into the field of arms; again where the page was drawn anew meanwhile."""
+    arms, option = page.get_by_role("combobox", name="Arms"), page.get_by_role("option")
+    for _ in range(5):
+        arms.fill(name)
+        try:
+            option.filter(has_text=f"Add: {name}").wait_for(timeout=5_000)
+            break
+        except page_timeout():
+            arms.fill("")
+    arms.press("Enter")
+
+
+def page_timeout() -> type[Exception]:
+    from playwright.sync_api import TimeoutError as Timeout
+
+    return Timeout
+
+
+def test_networks_of_the_list_and_typed_ones_become_arms(page, app):
     visit(page, f"{app}/train?preset=demo", "Train")
     page.get_by_role("button", name="Add networks").click()
     search = page.get_by_label("Search", exact=True)
@@ -47,4 +66,13 @@ def test_a_network_of_the_list_becomes_an_arm(page, app):
     page.get_by_role("button", name="Add 1 network").click()
     form = page.get_by_test_id("stMain")
     form.get_by_text("resnet34.a1_in1k").first.wait_for()
+    page.get_by_text("All settings").click()
+    for name, label in (
+        ("timm:resnet18@64", "resnet18 at 64 px"),
+        ("timm:mobilenetv2_100@96", "mobilenetv2_100 at 96 px"),
+    ):
+        type_arm(page, name)
+        form.get_by_text(label).first.wait_for()
+    form.get_by_text("resnet18 at 64 px").first.wait_for()  # the first is still one
+    assert not form.get_by_text("arms is").count()
     no_exception(page)

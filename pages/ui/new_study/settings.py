@@ -93,7 +93,9 @@ def choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fiel
     models = [card.name for card in cached.cards(workspace)]
     added = add_to_arms(f"arms-{tag}", base.arms)
     usual = _offered_arms(base, models, embedding_names(workspace, base.dataset))
-    offered = list(dict.fromkeys([*usual, *added]))
+    # What was typed is offered from then on: the browser knows a selected option by its label.
+    typed = st.session_state.get(f"arms-{tag}", [])
+    offered = list(dict.fromkeys([*usual, *added, *typed]))
     arms = st.multiselect(
         "Arms",
         offered,
