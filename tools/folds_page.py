@@ -36,6 +36,7 @@ def folds_page(path: Path) -> str:
         "Other arms and labels, balanced accuracy:",
         _table(_arms(result)),
         _rests_on(result),
+        _how_made(path.parent / "folds" / "log.txt"),
         FILES,
     ]
     return "\n\n".join(part for part in parts if part)
@@ -81,7 +82,7 @@ def _rests_on(result: StudyResult) -> str:
     sentences = []
     if result.protocol:
         sentences.append(
-            f"Protocol `{result.protocol.sha256[:12]}`, fixed before a test image was read."
+            f"Protocol `{result.protocol.sha256[:12]}`, fixed before these runs tested an image."
         )
     if result.looks:
         sentences.append(
@@ -95,6 +96,12 @@ def _rests_on(result: StudyResult) -> str:
         f"`python -m derm_core compare --preset {config['preset']}`."
     )
     return " ".join(sentences)
+
+
+def _how_made(log: Path) -> str:
+    """What the log says, before its first run, of how the runs were made."""
+    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    return " ".join(text.partition("== ")[0].split())
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
