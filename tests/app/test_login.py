@@ -149,7 +149,7 @@ def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     app = open_page("data")
     assert [button.label for button in app.button] == ["Log in"] and not app.text_input
-    monkeypatch.setattr(st, "user", {"is_logged_in": True, "sub": "7"})
+    monkeypatch.setattr(st, "user", {"is_logged_in": True, "iss": "i", "sub": "7"})
     app = open_page("data")
     assert app.text_input and "Log in" not in [button.label for button in app.button]
     assert [button.label for button in app.sidebar.button] == ["Log out"]
@@ -185,7 +185,7 @@ def test_a_part_of_a_page_that_runs_by_itself_asks_for_the_login_too(monkeypatch
     assert app.run().text_input and not app.button
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     assert [button.label for button in app.run().button] == ["Log in"] and not app.text_input
-    monkeypatch.setattr(st, "user", {"is_logged_in": True, "sub": "7"})
+    monkeypatch.setattr(st, "user", {"is_logged_in": True, "iss": "i", "sub": "7"})
     assert app.run().text_input and not app.button
 
 
