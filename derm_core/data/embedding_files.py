@@ -47,7 +47,7 @@ def bring_embeddings(dataset: Dataset, path: Path) -> BroughtEmbeddings:
         DataError: it cannot be read, names none of the images, gives one image two different vectors, or
             holds vectors that are of different lengths, not finite or all equal.
     """
-    ids = ImageIds(dataset)
+    ids = ImageIds(dataset.frame)
     table = read_embeddings(path, ids)
     where, cells = path.name, table.cells
     joined = ids.join(cell for cell in cells if cell)

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from ..formatting import count
 from .image_files import stem
 from .image_names import clean, key, without_zeros
-from .manifest import Dataset
 
 NAMED = 5  # images, classes and files that one sentence names
 HOW = {
@@ -39,11 +40,15 @@ class Joined:
 
 
 class ImageIds:
-    """The images of a dataset by all names that a file may give them."""
+    """The images of a dataset by all names that a file may give them.
 
-    def __init__(self, dataset: Dataset):
-        ids = dataset.frame["image_id"].astype(str).tolist()
-        self._paths = [path.replace("\\", "/") for path in dataset.frame["path"]]
+    Args:
+        frame: a manifest, of which the columns image_id and path are read.
+    """
+
+    def __init__(self, frame: pd.DataFrame):
+        ids = frame["image_id"].astype(str).tolist()
+        self._paths = [path.replace("\\", "/") for path in frame["path"]]
         self._by: dict[str, dict[str, list[int]]] = {how: defaultdict(list) for how in HOW}
         for row, (image_id, path) in enumerate(zip(ids, self._paths, strict=True)):
             self._by["exact"][image_id].append(row)

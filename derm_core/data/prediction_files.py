@@ -70,7 +70,7 @@ def bring_predictions(
         DataError: a file cannot be read, names none of the images, or contradicts itself or the dataset.
         ConfigError: `classes` or `mapping` do not fit.
     """
-    ids, names = ImageIds(dataset), ClassNames(dataset, mapping)
+    ids, names = ImageIds(dataset.frame), ClassNames(dataset, mapping)
     tables = [read_predictions(path, ids, names) for path in paths]
     order = _class_order(dataset, tables, classes)
     notes: list[str] = []

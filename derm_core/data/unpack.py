@@ -56,7 +56,7 @@ def unpack_zip(archive: Path, target: Path, *, progress: Report | None = None) -
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = _members(archive, opened, target.name)
+            members = archive_members(archive, opened, target.name)
             result = Unpacked(len(members), sum(one.file_size for one in members.values()))
             if target.exists():
                 _check_same(target, members)
@@ -81,10 +81,14 @@ def require_room(folder: Path, size: int, what: str) -> None:
         )
 
 
-def _members(
-    archive: Path, opened: zipfile.ZipFile, folder: str
+def archive_members(
+    archive: Path, opened: zipfile.ZipFile, folder: str = ""
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The files of an archive by their path in the target. Raises ArchiveError over what is not a file."""
+    """The files of an archive by their path; where all lie in one folder of the name `folder`, by that below it.
+
+    Raises:
+        ArchiveError: over what is not a file, leads outside, or is too much.
+    """
     members: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for member in opened.infolist():
         path = PurePosixPath(member.filename)
