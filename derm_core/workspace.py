@@ -155,6 +155,7 @@ class DatasetPaths:
         test_looks: which runs of this workspace have tested which images.
         images: folder of the images of a dataset that brings no files of its own.
         masks: folder of the lesion masks of a synthetic dataset.
+        lesion_masks, mask_info: masks of the lesions of its images, and what is known of them.
         marks: what people marked of its images, one row an image.
         embeddings: folder of the vectors that were brought for its images.
     """
@@ -171,6 +172,8 @@ class DatasetPaths:
         self.test_looks = self.own / "test_looks.json"
         self.images = self.root / "images"
         self.masks = self.root / "masks"
+        self.lesion_masks = self.own / "masks.parquet"
+        self.mask_info = self.own / "masks.json"
         self.marks = self.own / "marks.csv"
         self.embeddings = self.own / "embeddings"
 

@@ -18,6 +18,7 @@ from pages.ui import (
     dataset_view,
     frame,
     import_form,
+    lesion_masks,
     live_run,
     public_data,
     words,
@@ -96,6 +97,7 @@ if name is not None:
         dataset_view.draw_splits(workspace, dataset)
         dataset_view.draw_priorities(workspace, dataset)
         dataset_marks.draw_marks(workspace, dataset)
+        lesion_masks.draw_masks(workspace, dataset)
         brought_predictions.draw_predictions(dataset)
         dataset_view.draw_gallery(workspace, dataset)
 import_form.draw_import(workspace, expanded=name is None)

@@ -1,4 +1,4 @@
-"""`data import | get | list | show | audit | embeddings | marks | priority | synth | delete`."""
+"""`data import | get | list | show | audit | embeddings | marks | masks | priority | synth | delete`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--import", dest="import_file", type=Path, metavar="FILE", help=HELP["data marks --import"]
     )
+    one = add_action(actions, "data masks", "data_masks:masks_data", "name")
+    one.add_argument("path", nargs="?", type=Path, help=HELP["data masks path"])
     one = add_action(actions, "data priority", priority_data, "name")
     one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help=HELP["data priority map"])
     one.add_argument("--default", action="store_true", help=HELP["data priority --default"])

@@ -62,4 +62,6 @@ def describe_facts(facts: DatasetFacts) -> list[str]:
         for name, counts in facts.attributes.items()
     ]
     lines.append(f"Licence: {facts.license or 'not known'}; cite: {facts.citation or 'not known'}.")
+    if facts.masks:
+        lines += [str(facts.masks), *facts.masks.notes]
     return [*lines, *facts.notes, *describe_skipped(facts.skipped)]

@@ -14,6 +14,7 @@ from ..records import optional
 from .cautions import groups_known, known_group_kinds
 from .import_options import ImportSource
 from .manifest import Dataset, Skipped
+from .masks import MasksInfo, mask_info
 from .official_split import COLUMN as OFFICIAL
 
 COMMON_SIZES = 5  # that are named; the others are counted
@@ -51,6 +52,7 @@ class DatasetFacts:
         groups_known, group_kinds: see `cautions.known_group_kinds`.
         splits: images by part of the official split; empty where there is none.
         attributes: name → value → images, of those in STATED that any image has.
+        masks: of the lesions; None without.
     """
 
     name: str
@@ -72,6 +74,7 @@ class DatasetFacts:
     license: str | None = optional()
     citation: str | None = optional()
     class_descriptions: dict[str, str] = field(default_factory=dict)
+    masks: MasksInfo | None = optional()
 
     def taken(self) -> list[tuple[str, str]]:
         """What was taken for what, as (name, value), as far as it was recorded."""
@@ -103,6 +106,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         license=info.license,
         citation=info.citation,
         class_descriptions=info.class_descriptions or {},
+        masks=mask_info(dataset.paths),
     )
 
 

@@ -6,6 +6,7 @@ import fnmatch
 import os
 import posixpath
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .columns import words
+from .unpack import DAMAGE, archive_members
 
 # What of these can be read, and how, data.decode decides.
 IMAGE_SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .heic .heif".split())
@@ -72,6 +74,7 @@ ALONE |= {
     "heatmap",
     "heatmaps",
 }
+MASK_ARCHIVE = re.compile(r"segmentation|mask|ground[ _-]?truth", re.IGNORECASE)
 # Folders that never hold photos, whatever their files are called.
 NEVER = {"mask", "masks", "masken", "segmentation", "segmentations", "superpixels", "groundtruth"}
 
@@ -86,6 +89,7 @@ class FolderFiles:
         refused: relative path → why a file is not used.
         left_out: what kind of file was left out → relative paths.
         tables, arrays, lists: absolute paths of tables, .npz files and text files.
+        mask_archives: relative paths of zip archives of masks.
     """
 
     root: Path
@@ -96,6 +100,7 @@ class FolderFiles:
     tables: list[Path] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
     lists: list[Path] = field(default_factory=list)
+    mask_archives: list[str] = field(default_factory=list)
 
     def absolute(self, relative: str) -> str:
         """The absolute path of a file below `root`."""
@@ -161,6 +166,8 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> FolderFiles:
     for pattern in exclude:
         _exclude(files, pattern)
     _leave_out_non_photos(files)
+    files.mask_archives = [name for name in files.others if _is_mask_archive(files, name)]
+    files.others = [name for name in files.others if name not in files.mask_archives]
     return files
 
 
@@ -246,6 +253,28 @@ def _leave_out_non_photos(files: FolderFiles) -> None:
         else:
             photos.append(path)
     files.images = photos
+
+
+def _is_mask_archive(files: FolderFiles, name: str) -> bool:
+    """Whether a file is a zip archive that is called one of masks and holds images."""
+    if not (name.lower().endswith(".zip") and MASK_ARCHIVE.search(posixpath.basename(name))):
+        return False
+    try:
+        return bool(images_in_zip(files.root / name))
+    except (*DAMAGE, OSError, DataError):
+        return False  # said as any other archive
+
+
+def images_in_zip(path: Path) -> list[str]:
+    """Names of the image files in a zip archive, in order.
+
+    Raises:
+        ArchiveError: it holds what is no plain file, leads outside or is too much.
+        OSError and those of unpack.DAMAGE: it cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = [member.filename for member in archive_members(path, archive).values()]
+    return sorted(name for name in names if name.lower().endswith(IMAGE_SUFFIXES))
 
 
 def _kind_of_file(name: str, stems: dict[str, set[str]]) -> str | None:

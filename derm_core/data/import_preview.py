@@ -7,14 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from ..errors import DataError
+from ..formatting import listed
 from . import medmnist
 from .cautions import cautions
+from .facts import ListedImage
 from .groups import complete_patients, find_groups, group_key, without_placeholders
+from .image_ids import ImageIds
 from .import_options import ImportOptions, ImportSource
 from .layouts import Layout, find_layout
 from .listing import Listing, read_listing
 from .manifest import Skipped
+from .mask_files import masks_beside, match_masks
+from .masks import describe_count
 from .recognition import recognise
 
 MAX_CLASSES = 1000
@@ -73,7 +80,8 @@ def preview_import(path: str | Path, options: ImportOptions | None = None) -> Im
     labels = [image.label for image in images]
     groups = find_groups(images, ids, listing.same_lesion)
     kinds = Counter(group_key(image)[0] for image in images)
-    notes = [*listing.notes, *(f"Caution: {text}" for text in cautions(labels, groups, ids, kinds))]
+    notes = [*listing.notes, *_masks(layout, images)]
+    notes += [f"Caution: {text}" for text in cautions(labels, groups, ids, kinds)]
     columns = (table.spell(column) for table in tables for column in table.columns)
     return ImportPreview(
         source=listing.source,
@@ -91,6 +99,17 @@ def preview_import(path: str | Path, options: ImportOptions | None = None) -> Im
         if layout.files
         else (),
     )
+
+
+def _masks(layout: Layout, images: Sequence[ListedImage]) -> list[str]:
+    """How many images have a mask of their lesion, by the names of files, and which files fit none."""
+    sources = masks_beside(layout.files) if layout.files else []
+    if not sources:
+        return []
+    names = pd.DataFrame([(one.image_id, one.path) for one in images], columns=["image_id", "path"])
+    matched = match_masks(sources, ImageIds(names), len(images))
+    called = matched.called or listed([source.called for source in sources])
+    return [describe_count(len(matched.masks), len(images), called), *matched.notes()]
 
 
 def _spread(paths: Sequence[str], count: int = 6) -> list[str]:

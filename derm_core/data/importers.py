@@ -38,6 +38,8 @@ from .manifest import (
     read_info,
     save_dataset,
 )
+from .mask_files import masks_beside
+from .masks import add_masks, mask_info
 from .recognition import describe_classes, terms_of_use
 from .store import open_store, write_store
 
@@ -53,6 +55,7 @@ class ImportResult:
         class_counts: images by class; unlabelled: those without one.
         source: what was taken for what.
         groups_known: whether a patient or a lesion of any image is known.
+        masks: images with a mask of their lesion.
         seconds: of this call.
     """
 
@@ -69,6 +72,7 @@ class ImportResult:
     unlabelled: int = 0
     source: ImportSource = field(default_factory=ImportSource)
     groups_known: bool = True
+    masks: int = 0
 
 
 def import_dataset(
@@ -110,6 +114,7 @@ def import_dataset(
             raise DataError(f"Dataset {name} is being imported already; wait for that import.")
         try:
             dataset = _import(workspace, paths, layout, tuple(sizes), processes, progress)
+            masks, mask_notes = _import_masks(dataset, layout, progress)
         finally:
             if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
                 shutil.rmtree(paths.root)
@@ -123,12 +128,31 @@ def import_dataset(
         seconds=time.monotonic() - started,
         class_names=dataset.classes,
         layout=info.layout,
-        notes=info.notes,
+        notes=(*info.notes, *mask_notes),
         class_counts=class_counts(labels, dataset.classes),
         unlabelled=labels.count(None),
         source=info.imported or ImportSource(layout=info.layout),
         groups_known=groups_known(info.group_kinds or {}),
+        masks=masks,
     )
+
+
+def _import_masks(
+    dataset: Dataset, layout: Layout, progress: Progress | None
+) -> tuple[int, tuple[str, ...]]:
+    """Keep the masks that lie beside the images: how many images have one, and what has to be said of them.
+
+    Where there are none, those that were added before stay.
+    """
+    sources = masks_beside(layout.files) if layout.files else []
+    if not sources:
+        known = mask_info(dataset.paths)
+        return (known.masks, ()) if known else (0, ())
+    try:
+        info = add_masks(dataset, sources, progress)
+    except DataError as error:
+        return 0, (str(error),)
+    return info.masks, (str(info), *info.notes)
 
 
 def _refuse_other_source(paths: DatasetPaths, layout: Layout) -> None:

@@ -1,14 +1,17 @@
-"""Saliency maps drawn over images: a value for each pixel, on a scale that several maps can share."""
+"""What is drawn over images: saliency maps on a scale that several can share, and the outline of a lesion."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
 
 # Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in
 # grey.
 INFERNO = "000004 280b54 65156e 9f2a63 d44842 f57d15 fac127 fcffa4"
 STOPS = np.array([list(bytes.fromhex(stop)) for stop in INFERNO.split()], np.float32)
+LINE, BESIDE_LINE = 255, 0  # white, and black beside it: seen on light and on dark
+LINES = 128  # pixels of an image for each pixel of the outline's width
 
 
 def colours(values: np.ndarray) -> np.ndarray:
@@ -40,6 +43,23 @@ def overlay(image_ssc: np.ndarray, values_ss: np.ndarray, top: float, opacity: f
     base = (1 - opacity) * image_ssc + opacity * grey[..., None]
     mixed = (1 - opacity) * base + opacity * colours(values / max(top, 1e-12))
     return mixed.clip(0, 255).round().astype(np.uint8)
+
+
+def outlined(image_ssc: np.ndarray, mask_ss: np.ndarray) -> np.ndarray:
+    """An image with the outline of a mask: a light line just inside, a dark one around it.
+
+    Where the mask reaches the edge of the image there is no line.
+
+    Args:
+        image_ssc: uint8 (S, S, 3).
+        mask_ss: bool (S, S).
+    """
+    width = max(1, round(len(image_ssc) / LINES))
+    inner = mask_ss & ~binary_erosion(mask_ss, iterations=width, border_value=1)
+    outer = binary_dilation(mask_ss, iterations=max(1, width // 2)) & ~mask_ss
+    drawn = image_ssc.copy()
+    drawn[outer], drawn[inner] = BESIDE_LINE, LINE
+    return drawn
 
 
 def scale_strip(width: int = 256, height: int = 10) -> np.ndarray:

@@ -26,6 +26,7 @@ from derm_core.data import audit as audits
 from derm_core.data import marks as image_marks
 from derm_core.data.dataset_facts import DatasetFacts, dataset_facts
 from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load_dataset, read_info
+from derm_core.data.masks import Masks, mask_paths, read_masks
 from derm_core.data.splits import split_dataset
 from derm_core.data.store import Store, open_store
 from derm_core.errors import NotFound
@@ -244,6 +245,17 @@ def marks(workspace: Workspace, name: str) -> dict[str, image_marks.Mark]:
     paths = workspace.dataset(name)
     key = ("marks", str(workspace.root), name, stamp(paths.marks))
     return built_once(key, lambda: image_marks.read_marks(paths))
+
+
+def masks(workspace: Workspace, name: str) -> Masks | None:
+    """The lesion masks of a dataset, read again when they or it change; None without. Raises DataError."""
+    paths = workspace.dataset(name)
+    files = mask_paths(paths)
+    if files is None:
+        return None
+    changed = stamp(files.lesion_masks, files.mask_info, paths.manifest, paths.info)
+    key = ("masks", str(workspace.root), name, changed)
+    return built_once(key, lambda: read_masks(dataset(workspace, name)))
 
 
 def facts(workspace: Workspace, name: str) -> DatasetFacts:

@@ -16,7 +16,7 @@ from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.report.dataset_html import dataset_html
 from derm_core.workspace import Workspace
-from pages.ui import cached, charts, frame, glossary, image_marks, images, words
+from pages.ui import cached, charts, frame, glossary, image_marks, images, lesion_masks, words
 
 GALLERY = 24  # images on one page
 
@@ -190,6 +190,7 @@ def draw_priorities(workspace: Workspace, dataset: Dataset) -> None:
 def draw_gallery(workspace: Workspace, dataset: Dataset) -> None:
     """Images in random order, of all classes or of the chosen ones; those of a page can be marked."""
     st.subheader("Gallery", anchor=False)
+    outlines = lesion_masks.choose_outlines(workspace, dataset)
     chosen: list[str] = []
     if dataset.classes:
         chosen = st.pills(
@@ -214,10 +215,11 @@ def draw_gallery(workspace: Workspace, dataset: Dataset) -> None:
     captions = [
         f"{words.plain(name)} · {words.plain(label or 'no label')}"
         + (f" · :material/flag: {words.plain(marks[name])}" if name in marks else "")
+        + (" · no mask" if outlines and name not in outlines else "")
         for name, label in zip(names, labels, strict=True)
     ]
     with place:
-        images.gallery(dataset, shown, captions=captions)
+        images.gallery(dataset, shown, captions=captions, masks=outlines)
     _draw_marking(workspace, dataset, names)
 
 

@@ -13,9 +13,12 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from derm_core.config.shared import ImageForm
 from derm_core.data.decode import read_image
 from derm_core.data.manifest import Dataset
+from derm_core.data.masks import Masks, as_seen
 from derm_core.errors import ImageError
+from derm_core.insight.overlay import outlined
 from pages.ui import words
 
 THUMBNAIL = 144  # pixels
@@ -106,6 +109,17 @@ def pictures(
     return [shown.get(int(row)) for row in rows]
 
 
+def outline(picture: Picture, masks: Masks, image_id: str) -> Picture:
+    """A thumbnail with the outline of its lesion; as it is where that is not known."""
+    mask = masks.of_image(image_id)
+    if mask is None or picture.is_reconstruction:
+        return picture
+    with Image.open(io.BytesIO(picture.webp)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    drawn = outlined(pixels, as_seen(mask, ImageForm(len(pixels))))
+    return Picture(webp(Image.fromarray(drawn), quality=QUALITIES[0]))
+
+
 def file_thumbnail(path: str, size: int = THUMBNAIL) -> bytes | None:
     """`thumbnail` of an image file that is not imported yet; None where it cannot be read."""
     try:
@@ -123,13 +137,19 @@ def gallery(
     min_width: int = 96,
     captions: Sequence[str] | None = None,
     reconstruct: Reconstruct | None = None,
+    masks: Masks | None = None,
 ) -> None:
     """Thumbnails in a grid that fills the width, each with its class, or its caption, below.
 
-    reconstruct: draws those whose files are not here; what is drawn is called that.
+    Args:
+        reconstruct: draws those whose files are not here; what is drawn is called that.
+        masks: whose outlines are drawn over the images.
     """
     frame = dataset.frame
     shown = pictures(dataset, rows, reconstruct=reconstruct)
+    if masks:
+        names = frame["image_id"].iloc[list(rows)]
+        shown = [picture and outline(picture, masks, name) for picture, name in zip(shown, names)]
     with st.grid(columns, min_column_width=min_width, gap="small"):
         for place, (row, picture) in enumerate(zip(map(int, rows), shown, strict=True)):
             label, name = frame["label"].iloc[row] or "no label", frame["image_id"].iloc[row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from derm_core.insight.overlay import STOPS, colours, overlay, scale_strip
+from derm_core.insight.overlay import STOPS, colours, outlined, overlay, scale_strip
 
 
 def test_opacity_goes_from_the_image_to_the_map():
@@ -28,3 +28,21 @@ def test_the_scale_gets_lighter_and_ends_at_its_stops():
     light = strip[0] @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(light) >= 0).all()
     assert (colours(np.array([-1, 0, 1, 9])) == STOPS[[0, 0, -1, -1]]).all()
+
+
+def test_an_outline_surrounds_the_lesion_and_leaves_the_rest_as_it_is():
+    image = np.full((32, 32, 3), 120, np.uint8)
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 10:24] = True
+    drawn = outlined(image, mask)
+    white, black = (drawn == 255).all(2), (drawn == 0).all(2)
+    assert (white & ~mask).sum() == 0 and (black & mask).sum() == 0
+    assert white[8, 10:24].all() and white[8:20, 23].all() and black[7, 10:24].all()
+    assert (drawn[9:19, 11:23] == 120).all() and (image == 120).all()
+
+
+def test_no_line_is_drawn_where_the_lesion_reaches_the_edge_of_the_image():
+    mask = np.zeros((32, 32), bool)
+    mask[:, :16] = True
+    drawn = outlined(np.full((32, 32, 3), 120, np.uint8), mask)
+    assert (drawn[:, :15] == 120).all() and (drawn[:, 15] == 255).all()

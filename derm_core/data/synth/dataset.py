@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pandas as pd
 
-from ...errors import NotFound
+from ...errors import DataError, NotFound
 from ...locks import hold
 from ...machine import cpu_cores
 from ...records import require
 from ...workspace import Workspace
 from ..manifest import Dataset, DatasetInfo, MadeFrom, load_dataset, save_dataset
+from ..mask_files import masks_at
+from ..masks import add_masks
 from .generator import CLASSES, SIZE, View, plan
 from .workers import Chunk, write_chunks
 
@@ -110,7 +113,10 @@ def _generate(
             "Synthetic images: they show that everything works and say nothing about real skin.",
         ),
     )
-    return save_dataset(workspace, name, frame, info)
+    dataset = save_dataset(workspace, name, frame, info)
+    with suppress(DataError):  # of a few images, all beside their lesions
+        add_masks(dataset, masks_at(paths.masks))
+    return dataset
 
 
 def _chunks(views: list[View], least: int = 24) -> list[list[View]]:
