@@ -1,4 +1,4 @@
-"""Calibration of probabilities: temperature scaling, and the bins of a reliability diagram.
+"""Calibration of probabilities by temperature scaling.
 
 Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", arXiv 1706.04599.
 """
@@ -10,10 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .metrics import confidence_bins
-
 RANGE = (0.05, 20.0)
-BINS = 15
 FLOOR = 1e-30
 
 
@@ -25,24 +22,6 @@ class Temperature:
     images: int
     log_loss_before: float
     log_loss_after: float
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """One bin of a reliability diagram.
-
-    Args:
-        low, high: range of the confidence in it.
-        n: images, predictions over seeds.
-        confidence: its mean, 0 to 1.
-        accuracy: share of correct predictions, 0 to 1.
-    """
-
-    low: float
-    high: float
-    n: float
-    confidence: float
-    accuracy: float
 
 
 def fit_temperature(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> Temperature:
@@ -83,31 +62,3 @@ def apply_temperature(probabilities: np.ndarray, temperature: float | np.ndarray
     scaled = np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR)) / temperature
     odds: np.ndarray = np.exp(scaled - scaled.max(-1, keepdims=True))
     return odds / odds.sum(-1, keepdims=True)
-
-
-def reliability(
-    labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
-) -> list[ReliabilityBin]:
-    """Bins of a reliability diagram: accuracy of the top class against its probability, all seeds together.
-
-    Args:
-        labels: (n,) class indices.
-        probabilities: (S, n, C).
-        bins: how many, with equally many predictions each, two at least.
-    """
-    confidence = probabilities.max(-1).reshape(-1)
-    correct = (probabilities.argmax(-1) == labels).reshape(-1)
-    bin_of = confidence_bins(confidence, bins)
-    rows = []
-    for b in np.unique(bin_of):
-        members = confidence[bin_of == b]
-        rows.append(
-            ReliabilityBin(
-                low=float(members.min()),
-                high=float(members.max()),
-                n=float(len(members) / len(probabilities)),
-                confidence=float(members.mean()),
-                accuracy=float(correct[bin_of == b].mean()),
-            )
-        )
-    return rows

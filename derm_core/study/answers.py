@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from ..data.audit import MISSING, OTHER
 from ..records import named, optional
-from ..stats.calibration import ReliabilityBin
 from ..stats.evaluation import ClassRecall, Metrics
 from ..stats.intervals import Difference, Interval
 from ..stats.operating_point import Numbers, OperatingCurve
+from ..stats.reliability import ReliabilityBin
 from .clinical_answers import FixedSpecificity, NetBenefit, SubgroupTest
 from .looks import Looks
 

@@ -14,11 +14,12 @@ import pandas as pd
 
 from ..events import TICK, Event
 from ..files import write_atomic
-from ..stats.calibration import apply_temperature, fit_shared_temperature, reliability
+from ..stats.calibration import apply_temperature, fit_shared_temperature
 from ..stats.evaluation import Metrics
 from ..stats.metrics import confusion, decide
 from ..stats.paired import arm_pairs
 from ..stats.recalibration import recalibration
+from ..stats.reliability import reliability
 from . import subgroups
 from .answers import Breakdown, Calibration, Disagreement
 from .clinical import Target, find_target, fixed_specificity, net_benefit, operating_points
