@@ -29,7 +29,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 
 from ..records import optional
 from ..seeds import stream_seed
@@ -265,6 +264,7 @@ def _interval(
 def _expected(coverage: float, calibration: int, test_se: float) -> tuple[float, float]:
     """Where 95 % of coverages lie: Beta over calibration draws (Vovk 2012) and the test set's error, as normals."""
     rank = min(math.ceil((calibration + 1) * coverage - ROUNDING), calibration)
-    spread = beta(rank, calibration + 1 - rank)
-    reach = 1.96 * math.hypot(float(spread.std()), test_se)
-    return max(0.0, float(spread.mean()) - reach), min(1.0, float(spread.mean()) + reach)
+    mean = rank / (calibration + 1)
+    std = math.sqrt(mean * (1 - mean) / (calibration + 2))
+    reach = 1.96 * math.hypot(std, test_se)
+    return max(0.0, mean - reach), min(1.0, mean + reach)

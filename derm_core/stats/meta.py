@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 from scipy.optimize import brentq
-from scipy.stats import chi2
-from scipy.stats import t as student
 
 from ..errors import DataError
 from .intervals import LEVEL, Interval
@@ -72,13 +71,13 @@ def random_effects(means: Sequence[float], errors: Sequence[float]) -> Pooled:
     mean = float(weights @ y / weights.sum())
     spread = max(float(weights @ (y - mean) ** 2) / (k - 1), 1.0)
     se = math.sqrt(spread / weights.sum())
-    reach = float(student.ppf((1 + LEVEL) / 2, k - 1)) * se
+    reach = float(special.stdtrit(k - 1, (1 + LEVEL) / 2)) * se
     fixed = 1 / variances
     q = float(fixed @ (y - fixed @ y / fixed.sum()) ** 2)
     typical = (k - 1) * fixed.sum() / (fixed.sum() ** 2 - (fixed**2).sum())
     prediction = None
     if k >= LEAST_TO_PREDICT:
-        far = float(student.ppf((1 + LEVEL) / 2, k - 2)) * math.sqrt(tau2 + se**2)
+        far = float(special.stdtrit(k - 2, (1 + LEVEL) / 2)) * math.sqrt(tau2 + se**2)
         prediction = (mean - far, mean + far)
     return Pooled(
         together=Interval(
@@ -89,11 +88,11 @@ def random_effects(means: Sequence[float], errors: Sequence[float]) -> Pooled:
             df=k - 1.0,
             method="hartung-knapp",
         ),
-        p=float(2 * student.sf(abs(mean) / se, k - 1)),
+        p=float(2 * special.stdtr(k - 1, -abs(mean) / se)),
         tau=math.sqrt(tau2),
         i2=float(tau2 / (tau2 + typical)),
         q=q,
-        q_p=float(chi2.sf(q, k - 1)),
+        q_p=float(special.chdtrc(k - 1, q)),
         prediction=prediction,
         weights=tuple((weights / weights.sum()).tolist()),
     )

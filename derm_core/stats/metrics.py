@@ -9,7 +9,6 @@ and AUROC NaN, and is left out of macro averages.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 TINY = 1e-12
@@ -67,6 +66,28 @@ def accuracy(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     return (np.asarray(decisions) == labels).mean(-1)
 
 
+def mid_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks along the last axis from 1, the mean rank where values are equal; NaN where one of the row is."""
+    first, last = _ties(values)
+    unknown = np.isnan(values).any(-1, keepdims=True)
+    return np.where(unknown, np.nan, (first + last) / 2 + 1)
+
+
+def _ties(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last place (from 0, in ascending order) of the values that equal each one; last axis."""
+    values = np.asarray(values)
+    order, n = values.argsort(-1), values.shape[-1]
+    ascending = np.take_along_axis(values, order, -1)
+    new = np.ones(values.shape, bool)
+    new[..., 1:] = ascending[..., 1:] != ascending[..., :-1]
+    places = np.arange(n)
+    first = np.maximum.accumulate(np.where(new, places, 0), -1)
+    ends = np.roll(new, -1, -1)  # where the next value is another one
+    last = np.minimum.accumulate(np.where(ends, places, n)[..., ::-1], -1)[..., ::-1]
+    back = order.argsort(-1)
+    return np.take_along_axis(first, back, -1), np.take_along_axis(last, back, -1)
+
+
 def macro_auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Macro AUROC: area under the ROC curve, each class against the rest, mean over classes; from mid-ranks.
 
@@ -75,7 +96,7 @@ def macro_auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     onehot = np.eye(scores.shape[-1])[labels]
     positives = onehot.sum(0)
     negatives = len(labels) - positives
-    ranks = (rankdata(scores, axis=-2) * onehot).sum(-2)
+    ranks = (mid_ranks(scores.swapaxes(-1, -2)).swapaxes(-1, -2) * onehot).sum(-2)
     pairs = positives * negatives
     areas = (ranks - positives * (positives + 1) / 2) / np.maximum(pairs, 1)
     usable = pairs > 0
@@ -122,7 +143,7 @@ def confidence_bins(confidence: np.ndarray, bins: int = 15) -> np.ndarray:
     Equal confidences share a bin: else the order of the images would divide them.
     """
     n = confidence.shape[-1]
-    rank = rankdata(confidence, method="min", axis=-1).astype(np.int64) - 1
+    rank, _ = _ties(confidence)
     return rank * min(bins, max(n // 2, 1)) // n
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy import special
 
 from ..records import optional
 from .intervals import LEVEL, Difference, Interval, seed_interval, t_test_p
@@ -65,7 +65,7 @@ def corrected_resampled_t(by_fold: Sequence[float], test_per_training_image: flo
     if not plain.se or plain.mean is None or not math.isfinite(plain.mean):
         return plain
     se = plain.se * math.sqrt(1 + len(by_fold) * test_per_training_image)
-    reach = float(student.ppf((1 + LEVEL) / 2, plain.df)) * se
+    reach = float(special.stdtrit(plain.df, (1 + LEVEL) / 2)) * se
     return dataclasses.replace(plain, se=se, low=plain.mean - reach, high=plain.mean + reach)
 
 
@@ -74,7 +74,7 @@ def tost_p(estimate: Interval, margin: float) -> float | None:
     if not estimate.se or estimate.mean is None:
         return None
     nearer = (margin - abs(estimate.mean)) / estimate.se
-    return float(student.sf(nearer, estimate.df))
+    return float(special.stdtr(estimate.df, -nearer))
 
 
 def sensitivity(

@@ -30,11 +30,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from ..formatting import number
 from ..stats.gaps import Curves, first_epoch
 from ..stats.intervals import Interval, seed_interval
+from ..stats.metrics import mid_ranks
 from ..stats.paired import Pair
 from .conclusions import ACCURACY, GAPS, about_gap, conclusions, row_of
 from .roles import PLAIN, VAE, choose_pair, opponent
@@ -252,7 +252,8 @@ def steadiness(curve: Curves) -> tuple[float | None, int, int]:
     rises = int((np.diff(losses) > 0).sum())
     if len(losses) < 3 or np.ptp(losses) == 0:
         return None, rises, len(losses) - 1
-    return float(spearmanr(np.arange(len(losses)), losses).statistic), rises, len(losses) - 1
+    correlation = np.corrcoef(np.arange(len(losses)), mid_ranks(losses))[0, 1]
+    return float(correlation), rises, len(losses) - 1
 
 
 def _ends(interval: Interval) -> dict[str, float | None]:

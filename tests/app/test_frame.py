@@ -66,7 +66,8 @@ app = AppTest.from_file("app.py", default_timeout=60).run()
 for name in ("home", "train", "compare", "latent", "data", "models"):
     app.switch_page(f"pages/{name}.py").run()
     assert not app.exception, (name, app.exception)
-print(json.dumps([package for package in ("torch", "umap", "sklearn") if package in sys.modules]))
+heavy = ("torch", "umap", "sklearn", "scipy.stats")
+print(json.dumps([package for package in heavy if package in sys.modules]))
 """
     done = subprocess.run(
         [sys.executable, "-c", script],

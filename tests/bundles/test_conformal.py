@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 from derm_core.bundles import conformal
 from derm_core.bundles.card_parts import ConformalThresholds
@@ -88,6 +88,15 @@ def test_calibration_takes_one_image_a_group_and_no_group_that_fits():
     assert abs(len(set(groups[fitting])) / len(set(groups)) - conformal.FITTING_SHARE) < 0.01
     again = conformal.split_validation(groups, 0)
     assert all(np.array_equal(a, b) for a, b in zip((fitting, calibration), again))
+
+
+def test_the_expected_range_is_that_of_scipys_beta():
+    for coverage, n in ((0.9, 150), (0.8, 41), (0.95, 12)):
+        rank = min(int(np.ceil((n + 1) * coverage)), n)
+        spread = beta(rank, n + 1 - rank)
+        reach = 1.96 * np.hypot(spread.std(), 0.01)
+        expected = max(0, spread.mean() - reach), min(1, spread.mean() + reach)
+        assert conformal._expected(coverage, n, 0.01) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_group_counts_once_in_the_coverage():

@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 from sklearn import metrics as reference
 
 from derm_core.stats import metrics
@@ -146,3 +147,12 @@ def test_calibration_error_does_not_depend_on_the_order_of_images_with_equal_con
     p_nc = np.stack([p, 1 - p], -1)
     order = rng.permutation(400)
     assert metrics.ece(labels, p_nc) == pytest.approx(metrics.ece(labels[order], p_nc[order]))
+
+
+def test_mid_ranks_and_bins_follow_the_ranks_of_scipy(drawn):
+    values = drawn[1].swapaxes(-1, -2)
+    np.testing.assert_array_equal(metrics.mid_ranks(values), scipy_stats.rankdata(values, axis=-1))
+    lowest = scipy_stats.rankdata(values, method="min", axis=-1).astype(int) - 1
+    np.testing.assert_array_equal(metrics.confidence_bins(values, 7), lowest * 7 // N)
+    broken = np.array([[0.1, np.nan, 0.3], [0.5, 0.2, 0.5]])
+    np.testing.assert_array_equal(metrics.mid_ranks(broken), scipy_stats.rankdata(broken, axis=-1))
