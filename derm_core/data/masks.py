@@ -210,8 +210,8 @@ def add_masks(
         created=time.time(),
     )
     private_folder(dataset.paths.lesion_masks.parent)
-    kept = table[["image_id", "sha256", "share", "mask"]]
-    write_atomic(dataset.paths.lesion_masks, kept.to_parquet(index=False))
+    columns = table[["image_id", "sha256", "share", "mask"]]
+    write_atomic(dataset.paths.lesion_masks, columns.to_parquet(index=False))
     write_json(dataset.paths.mask_info, to_json(info))
     return info
 

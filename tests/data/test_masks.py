@@ -113,8 +113,8 @@ def test_a_mask_is_found_by_the_content_of_its_image(workspace, clinic):
     write_zip(clinic / "masks.zip", {f"img_{i}.png": spot(i, 2 * i) for i in range(6)})
     _, dataset = imported(workspace, clinic)
     masks = read_masks(dataset)
-    found = masks.of_content(dataset.frame["sha256"][3])
-    assert np.array_equal(np.asarray(found), spot(3, 6)) and masks.of_content("0" * 64) is None
+    mask = masks.of_content(dataset.frame["sha256"][3])
+    assert np.array_equal(np.asarray(mask), spot(3, 6)) and masks.of_content("0" * 64) is None
 
 
 def test_what_is_no_mask_of_an_image_is_left_out_and_said(workspace, clinic):
