@@ -7,9 +7,9 @@ from captum.attr import IntegratedGradients
 from torch import nn
 
 from derm_core.errors import ConfigError
-from derm_core.insight import feature_maps
 from derm_core.insight import saliency as saliency_module
 from derm_core.insight.saliency import grad_cam, integrated_gradients, layer_cam, saliency
+from derm_core.nets import feature_maps
 from derm_core.nets.backbone import normalise
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.pretrained import build_pretrained

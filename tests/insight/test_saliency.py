@@ -10,13 +10,13 @@ import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation, Occlusion
 from torch import nn
 
-from benchmarks._insight_saliency import inside_share
 from derm_core.bundles.bundle import Bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig
 from derm_core.insight.saliency import grad_cam, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
+from derm_core.stats.inside_share import inside_share
 from tests.builders import render_lesion
 from tests.bundles.cards import make_card
 

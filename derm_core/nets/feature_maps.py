@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..nets.backbone import Backbone, FeatureNetwork
-from ..nets.head import Classifier
+from .backbone import Backbone, FeatureNetwork
+from .head import Classifier
 
 FINE_CELLS = 8  # a side of the map that LayerCAM reads has at least so many, where a stage has them
 PATH_STEPS = 16  # of integrated gradients
