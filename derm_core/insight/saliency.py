@@ -25,6 +25,7 @@ from ..nets.saliency import (
     layer_evidence,
     patch_evidence,
 )
+from ..stats.inside_share import inside_share
 
 Progress = Callable[[int, int], None]
 PATCH, STEPS = 4, 4  # a hidden patch is 1/4 of the side wide and moves by 1/4 of its own width
@@ -55,6 +56,10 @@ class SaliencyMap:
     def peaks(self) -> np.ndarray:
         """(n,) the largest density of each image."""
         return self.density_nss.max(axis=(1, 2))
+
+    def inside(self, masks_nss: np.ndarray) -> np.ndarray:
+        """(n,) the share of each map inside its mask, see `inside_share`. masks_nss: (n, S, S) bool."""
+        return inside_share(self.density_nss, masks_nss)
 
 
 def is_transformer(predictor: Predictor) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
+from PIL import Image
 
 from derm_core.arms import in_order
 from derm_core.bundles.card import Card
@@ -29,7 +30,7 @@ from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load
 from derm_core.data.masks import Masks, mask_paths, read_masks
 from derm_core.data.splits import split_dataset
 from derm_core.data.store import Store, open_store
-from derm_core.errors import NotFound
+from derm_core.errors import DataError, NotFound
 from derm_core.files import disk_bytes, read_json
 from derm_core.insight.published_images import published_dataset
 from derm_core.insight.saved_map import SavedMap, read_map
@@ -256,6 +257,17 @@ def masks(workspace: Workspace, name: str) -> Masks | None:
     changed = stamp(files.lesion_masks, files.mask_info, paths.manifest, paths.info)
     key = ("masks", str(workspace.root), name, changed)
     return built_once(key, lambda: read_masks(dataset(workspace, name)))
+
+
+def known_mask(workspace: Workspace, sha256: str) -> tuple[str, Image.Image] | None:
+    """The mask of an image file with this hash, and the dataset that has it; None where no dataset has."""
+    for name in workspace.dataset_names():
+        with contextlib.suppress(DataError, NotFound):  # a damaged dataset says so on Data
+            of_dataset = masks(workspace, name)
+            mask = of_dataset.of_content(sha256) if of_dataset else None
+            if mask is not None:
+                return name, mask
+    return None
 
 
 def facts(workspace: Workspace, name: str) -> DatasetFacts:

@@ -19,6 +19,9 @@ from derm_core.bundles.prediction import Predictions
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
+from derm_core.data.manifest import load_dataset
+from derm_core.data.mask_files import masks_at
+from derm_core.data.masks import add_masks
 from derm_core.formatting import DECISIONS
 from derm_core.glossary import TERMS
 from derm_core.publish.statistics import fit_space
@@ -28,7 +31,7 @@ from pages.ui.classify import models
 from pages.ui.classify.answers import predictions_of
 from pages.ui.classify.results_table import flat_rows
 from tests.app.bundles import CLASSES, METRIC, put_bundle
-from tests.builders import encode, noise
+from tests.builders import encode, noise, save_files, write_image
 from tests.bundles.cards import complete_bundle
 
 
@@ -369,6 +372,32 @@ def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
     assert "this one scale" in text(app)
     answer = next(iter(app.session_state["predictions"].values()))
     assert {key[:2] for key in answer.explanations} == {("cam", "a-vae"), ("cam", "b-imagenet")}
+
+
+@pytest.mark.slow
+def test_the_share_of_evidence_in_the_lesion_stands_beside_the_share_of_the_area(
+    open_page, shelf, tmp_path
+):
+    data, other = noise(60, 80, 0), encode(noise(60, 80, 1))
+    mask = np.zeros((60, 80), np.uint8)
+    mask[:, :40] = 255  # the left half of the centre square
+    save_files(shelf, "moles", [write_image(tmp_path / "one.png", data)], ["nv"])
+    write_image(tmp_path / "masks" / "one_mask.png", mask)
+    add_masks(load_dataset(shelf, "moles"), masks_at(tmp_path / "masks"))
+    app = upload(open_page("classify"), ("renamed.png", (tmp_path / "one.png").read_bytes()))
+    assert "mask of this image in the dataset moles" in text(app)
+    shares = re.findall(r"([\d.]+).% of the evidence .* has ([\d.]+).% of the area", text(app))
+    assert len(shares) == 2 and all(area == "50.0" for _, area in shares)
+    answer = next(iter(app.session_state["predictions"].values()))
+    for (share, _), (key, cam) in zip(shares, answer.explanations.items(), strict=True):
+        left = cam.density_nss[0][:, : cam.density_nss.shape[2] // 2].sum()
+        assert float(share) == pytest.approx(100 * left / cam.density_nss[0].sum(), abs=0.06), key
+    pictures = [one.value for one in app.image]
+    app.toggle(key="cam-outline").set_value(False)
+    app.run()
+    assert [one.value for one in app.image] != pictures and "of the area" in text(app)
+    app = upload(app, ("other.png", other))
+    assert "of the area" not in text(app) and not app.toggle
 
 
 @pytest.mark.slow

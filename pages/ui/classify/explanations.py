@@ -17,12 +17,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from derm_core.bundles.card import Card
 from derm_core.config.shared import ImageForm
-from derm_core.insight.overlay import colours, overlay, scale_strip
+from derm_core.insight.overlay import colours, outlined, overlay, scale_strip
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from derm_core.insight.saliency import SaliencyMap, is_transformer, occlusion, saliency
 from derm_core.workspace import Workspace
 from pages.ui import cached_models, frame, glossary, images, scheduling, words
+from pages.ui.classify import lesion_outline
 from pages.ui.classify.answers import SQUARE, Answer
+from pages.ui.classify.lesion_outline import LesionMask
 from pages.ui.classify.models import class_name, column, heading
 from pages.ui.classify.nearest_images import draw_nearest
 
@@ -42,6 +44,7 @@ def draw_explanations(workspace: Workspace, answer: Answer, cards: list[Card]) -
         "Explanations",
         terms=(
             "saliency",
+            "saliency-inside",
             "layercam",
             "integrated-gradients",
             "occlusion",
@@ -76,6 +79,7 @@ class Overlays:
         targets: index of the explained class, by model name.
         top: value at the end of the colour scale.
         opacity: 0 to 1.
+        outline: of the lesion, (SQUARE, SQUARE) bool; None: not drawn.
     """
 
     maps: Mapping[str, np.ndarray]
@@ -83,6 +87,7 @@ class Overlays:
     targets: Mapping[str, int]
     top: float
     opacity: float
+    outline: np.ndarray | None = None
 
 
 @st.fragment
@@ -94,6 +99,8 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
         detail = st.segmented_control(
             "Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail"
         )
+        known = lesion_outline.find_mask(workspace, answer)
+        drawn = known is not None and st.toggle("Lesion outline", True, key="cam-outline")
     cams: dict[str, SaliencyMap] = {}
     for card in cards:
         with frame.errors():
@@ -107,9 +114,10 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
     if not cards:
         return
     maps = {name: cam.density_nss[0] for name, cam in cams.items()}
-    notes = {name: _saliency_note(cam) for name, cam in cams.items()}
+    notes = {card.name: _saliency_note(cams[card.name], card, known) for card in cards}
     top = max(2.0, math.ceil(2 * max(float(cam.peaks[0]) for cam in cams.values())) / 2)
-    _draw_overlays(answer, cards, Overlays(maps, notes, targets, top, opacity))
+    outline = known.at(ImageForm(SQUARE)) if known and drawn else None
+    _draw_overlays(answer, cards, Overlays(maps, notes, targets, top, opacity, outline))
     _draw_scale(
         "0",
         f"{top:.1f} times an even spread",
@@ -117,6 +125,8 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
         "is spread evenly over the image. All maps have this one scale. They are as coarse as the feature map and show "
         "where a model looks, not whether it is right to.",
     )
+    if known:
+        st.caption(known.about())
 
 
 def _method(workspace: Workspace, cards: list[Card], detail: str) -> str:
@@ -137,11 +147,19 @@ def _saliency_map(
     return saliency(predictor, answer.pixels(card.form)[None], [target], detail == FINE)
 
 
-def _saliency_note(cam: SaliencyMap) -> str:
+def _saliency_note(cam: SaliencyMap, card: Card, known: LesionMask | None) -> str:
     if not cam.peaks[0]:
         return "no evidence for it in the image"
     _, rows, columns = cam.cells_nhw.shape
-    return f"at most {cam.peaks[0]:.1f} times an even spread, in {rows} × {columns} cells"
+    note = f"at most {cam.peaks[0]:.1f} times an even spread, in {rows} × {columns} cells"
+    if known is None:
+        return note
+    mask = known.at(card.form)
+    inside = words.percent(float(cam.inside(mask[None])[0]))
+    return (
+        f"{note}; {inside} of the evidence lies inside the lesion outline, which has "
+        f"{words.percent(float(mask.mean()))} of the area"
+    )
 
 
 @st.fragment
@@ -219,6 +237,8 @@ def _draw_overlays(answer: Answer, cards: list[Card], overlays: Overlays) -> Non
             pixels = overlay(
                 answer.square, overlays.maps[card.name], overlays.top, overlays.opacity
             )
+            if overlays.outline is not None:
+                pixels = outlined(pixels, overlays.outline)
             with st.container(gap="xsmall", width=SQUARE + 16):
                 st.markdown(heading(card, cards))
                 st.image(
