@@ -15,7 +15,7 @@ PHRASES = {
     "lower": "less accurate than {}",
     "equivalent": "as accurate as {} within 2 points",
     "not shown": "not shown to differ from {}",
-    "depends on tuning": "without a firm answer against {}, as the two ways of tuning the classifier disagree",
+    "depends on tuning": "not clearly better or worse than {}, as that depends on how the classifier is tuned",
 }
 
 

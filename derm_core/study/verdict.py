@@ -35,7 +35,8 @@ PLAIN_LABEL, RANDOM_NAME = "VAE (plain)", "random weights"
 MASKED = "recipe:masked"
 OWN_WORDS = (*"no |of |whether |which |the |on |at |side |overfitting".split("|"), RANDOM_NAME)
 DEMONSTRATION = "Demonstration, not evidence: "
-DISAGREE = "the two ways of tuning the classifier disagree"  # one of them may just show nothing
+DEPENDS = "as that depends on how the classifier is tuned"  # one way may just show nothing
+MATCHED = "at matched training accuracy"
 
 
 def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "") -> str:
@@ -134,7 +135,7 @@ class _Words:
                     "lower": f"{rival} is more accurate than {names}",
                     "equivalent": f"{names} {verb} as accurate as {rival} within 2 points",
                     "not shown": f"no difference in accuracy from {rival} is shown for {' or '.join(arms)}",
-                    "depends on tuning": f"no firm answer for {names} against {rival}, as {DISAGREE}",
+                    "depends on tuning": f"{names} {verb} not clearly better or worse than {rival}, {DEPENDS}",
                 }[says]
             )
         return parts
@@ -146,15 +147,15 @@ class _Words:
             return ""
         if arm is not None:
             end = {
-                True: "also at matched training accuracy",
-                False: "not shown to survive at matched training accuracy",
-                None: "at matched training accuracy shown for one of the two gaps alone"
+                True: f"also {MATCHED}",
+                False: f"but {MATCHED} this is not shown",
+                None: f"{MATCHED} in one of the two alone"
                 if self._at_matched(arm)
                 else "underfitting is not ruled out",
             }[self.survives_matched()]
             return f"{self.name(arm)} has the smaller overfitting gap{self._shown_in(arm)}, {end}"
         if any(claim.says == "depends on tuning" for claim in claims):
-            return f"no firm answer on the overfitting gap, as {DISAGREE}"
+            return f"the overfitting gap is not clearly smaller for either, {DEPENDS}"
         if any(claim.says in CLAIMED for claim in claims):
             return "the two overfitting gaps point opposite ways"
         return "no difference in the overfitting gap is shown"
@@ -244,39 +245,48 @@ class _Words:
             if (claim := self.claim(BOTH, arm))
         ]
         if controls:
-            return f"{text}; against arms with as many features it is {_phrase(controls)}"
+            return f"{text}; compared with models of the same number of features, it is {_phrase(controls)}"
         if main.says == "higher":
             return f"{text}; how much of this the larger number of features gives was not tested"
         return text
 
     def _gaps(self) -> str:
-        """Each gap by itself; one sentence of both where neither is shown to differ."""
-        outcomes: dict[str, list[str]] = {}
+        """Both gaps with their sizes; what is alike of them in one part."""
+        outcomes: dict[tuple[str, str], list[str]] = {}
         for kind in GAPS:
             if claim := self.claim(*self.pair, about_gap(kind)):
-                levels = " against ".join(self._gap_of(arm, kind) for arm in self.pair)
-                outcomes.setdefault(self._gap(kind, claim), []).append(f"{kind} gap {levels}")
-        if not outcomes:
+                outcomes.setdefault(self._gap(kind, claim), []).append(kind)
+        parts = []
+        for (ahead, text), kinds in outcomes.items():
+            arms = sorted(self.pair, key=lambda arm: arm != ahead)
+            sizes = {k: " against ".join(self._gap_of(arm, k) for arm in arms) for k in kinds}
+            if ahead:
+                gaps = [f"a smaller {kind} gap ({sizes[kind]})" for kind in kinds]
+                name, other = map(self.name, arms)
+                parts.append(f"{name} has {listed(gaps)} than {other}, {text}")
+            else:
+                parts.append(
+                    f"{text} ({'; '.join(f'{k} gap {size}' for k, size in sizes.items())})"
+                )
+        if not parts:
             return ""
-        parts = [f"{text} ({'; '.join(levels)})" for text, levels in outcomes.items()]
         return f"overfitting, the gap between training and validation: {'; '.join(parts)}"
 
-    def _gap(self, kind: str, claim: Conclusion) -> str:
-        """What is said of one gap, without its size."""
+    def _gap(self, kind: str, claim: Conclusion) -> tuple[str, str]:
+        """Of one gap, without its size: the arm shown to have the smaller one, or "", and what is said."""
         names = " and ".join(map(self.name, self.pair))
         arm = _ahead(claim, "lower")
         if arm is None:
-            return {
+            return "", {
                 "equivalent": f"{names} are equal within the margin",
                 "not shown": f"{names} are not shown to differ",
-                "depends on tuning": f"no firm answer for {names}, as {DISAGREE}",
+                "depends on tuning": f"{names} do not clearly differ, {DEPENDS}",
             }[claim.says]
-        end = {
-            True: "also at matched training accuracy",
-            False: "which is not shown to survive at matched training accuracy",
-            None: "and no comparison at matched training accuracy could be made",
+        return arm, {
+            True: f"also {MATCHED}",
+            False: f"but {MATCHED} this is not shown",
+            None: f"but no comparison {MATCHED} could be made",
         }[self._matched(kind, arm)]
-        return f"{self.name(arm)} has the smaller {kind} gap, {end}"
 
     def _gap_of(self, arm: str, kind: str) -> str:
         value = self.result.arms[arm].gaps.get(kind)
@@ -334,7 +344,7 @@ def _phrase(outcomes: Sequence[tuple[Conclusion, str]]) -> str:
                 "lower": f"less accurate than {' and than '.join(names)}",
                 "equivalent": f"as accurate as {listed(names)}, within 2 points",
                 "not shown": f"not shown to differ in accuracy from {either}",
-                "depends on tuning": f"without a firm answer against {either}, as {DISAGREE}",
+                "depends on tuning": f"not clearly better or worse than {either}, {DEPENDS}",
             }[says]
         )
     return listed(parts)
