@@ -20,12 +20,14 @@ Stretches bring five more pairs of different lesion ids; four show one lesion to
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import product
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ..stats.feature_space import SHOWN_NEIGHBOURS
 from .registration import (
@@ -59,6 +61,9 @@ LEAST_STRETCHED = {MIDDLE: 0.2, FINE: 0.18}
 LEAST_SECOND = 0.18  # at 128 px, of pairs of which neither is the other's nearest
 CHUNK = 512
 THREADS = 2
+KEPT_BYTES = (
+    2**28
+)  # of pictures of one size that are prepared once; of more, those used first are prepared again
 
 Read = Callable[[np.ndarray], np.ndarray]  # rows (m,) → uint8 (m, s, s, 3)
 
@@ -129,12 +134,14 @@ def near_duplicates(
         report: called with (pairs done, of how many).
     """
     pairs = candidates.pairs
+    pictures = Pictures(images, read, rows)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     results = [DuplicatePairs(np.zeros((0, 2), int), *np.zeros((3, 0)))]
     done = 0
-    with ThreadPoolExecutor(THREADS) as pool:
+    # Many small matrix products: within one, more threads would only wait for one another.
+    with ThreadpoolController().limit(limits=1), ThreadPoolExecutor(THREADS) as pool:
         try:
-            compared = pool.map(lambda chunk: compare(images, read, rows, chunk), chunks)
+            compared = pool.map(lambda chunk: compare(pictures, chunk), chunks)
             for chunk, result in zip(chunks, compared, strict=True):
                 results.append(result)
                 done += len(chunk)
@@ -153,21 +160,63 @@ def near_duplicates(
     )
 
 
-def compare(images: np.ndarray, read: Read, rows: np.ndarray, pairs: np.ndarray) -> DuplicatePairs:
+class Pictures:
+    """The pictures of a dataset, prepared for registration.
+
+    Args:
+        images: uint8 (N, S, S, 3), the store's.
+        read: the same at 128 px.
+        rows: (n,) rows of the images that positions stand for.
+    """
+
+    def __init__(self, images: np.ndarray, read: Read, rows: np.ndarray) -> None:
+        def grey(positions: np.ndarray) -> np.ndarray:
+            return log_luminance(images[rows[positions]])
+
+        self.coarse = _Once(lambda positions: shrink(grey(positions), COARSE), COARSE)
+        self.middle = _Once(lambda positions: textures(shrink(grey(positions), MIDDLE)), MIDDLE)
+        self.fine = _Once(lambda positions: textures(log_luminance(read(rows[positions]))), FINE)
+
+
+class _Once:
+    """Pictures of `side` pixels that are prepared when first asked for, as many as KEPT_BYTES holds."""
+
+    def __init__(self, prepare: Callable[[np.ndarray], np.ndarray], side: int) -> None:
+        self._prepare = prepare
+        self._side, self._most = side, KEPT_BYTES // (4 * side**2)
+        self._kept: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def of(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pictures that occur in pairs, each once, and (m, 2) where each pair's stand among them."""
+        shown, places = np.unique(pairs, return_inverse=True)
+        with self._lock:
+            known = {i: self._kept[i] for i in shown.tolist() if i in self._kept}
+        absent = shown[[i not in known for i in shown.tolist()]]
+        new = dict(zip(absent.tolist(), self._prepare(absent), strict=True))
+        with self._lock:
+            self._kept |= new
+            while len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
+        known |= new
+        pictures = np.array([known[i] for i in shown.tolist()], np.float32)
+        return pictures.reshape(-1, self._side, self._side), places.reshape(pairs.shape)
+
+
+def compare(pictures: Pictures, pairs: np.ndarray) -> DuplicatePairs:
     """The pairs whose pictures agree, by registration from coarse to fine."""
-    shown, places = _pictured(pairs)
-    grey = log_luminance(images[rows[shown]])
-    score, turn = best_turn(shrink(grey, COARSE), places)
+    score, turn = best_turn(*pictures.coarse.of(pairs))
     possible = score >= LEAST[COARSE]
-    pairs, places, turn = pairs[possible], places[possible], turn[possible]
-    middle, one = textures(shrink(grey, MIDDLE)), np.ones(len(pairs))
+    pairs, turn = pairs[possible], turn[possible]
+    middle, places = pictures.middle.of(pairs)
+    one = np.ones(len(pairs))
     likely, pose = refine(middle, places, np.stack([turn, one, one, 0 * one], 1), MIDDLE_STEPS)
 
     score = np.full(len(pairs), -1.0)
     left = np.flatnonzero(likely >= LEAST[MIDDLE])
     closer, _ = refine(middle, places[left], pose[left], FINE_STEPS)
     left = left[closer >= LEAST_CLOSER]
-    score[left], pose[left] = refine(*_fine(read, rows, pairs[left]), pose[left], FINE_STEPS)
+    score[left], pose[left] = refine(*pictures.fine.of(pairs[left]), pose[left], FINE_STEPS)
     agree = score >= LEAST[FINE]
 
     left = np.flatnonzero((score < CLEAR) & (likely >= LEAST_LIKELY))
@@ -176,22 +225,10 @@ def compare(images: np.ndarray, read: Read, rows: np.ndarray, pairs: np.ndarray)
     likely, stretched = refine(middle, places[left], pose[left], STRETCHES)
     possible = likely >= LEAST_STRETCHED[MIDDLE]
     left, stretched = left[possible], stretched[possible]
-    fine = _fine(read, rows, pairs[left])
+    fine = pictures.fine.of(pairs[left])
     _, stretched = refine(*fine, stretched, STRETCH_STEPS)
     stretched_score, stretched = refine(*fine, stretched, FINE_STEPS)
     better = stretched_score > np.maximum(score[left], LEAST_STRETCHED[FINE])
     left = left[better]
     score[left], pose[left], agree[left] = stretched_score[better], stretched[better], True
     return DuplicatePairs(pairs[agree], score[agree], pose[agree, 0], pose[agree, 2])
-
-
-def _pictured(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The positions that occur in pairs, each once, and (m, 2) where each pair's stand among them."""
-    shown, places = np.unique(pairs, return_inverse=True)
-    return shown, places.reshape(pairs.shape)
-
-
-def _fine(read: Read, rows: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The textures of the pictures in pairs at 128 px, and (m, 2) where each pair's stand among them."""
-    shown, places = _pictured(pairs)
-    return textures(log_luminance(read(rows[shown]))), places
