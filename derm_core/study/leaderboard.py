@@ -87,7 +87,8 @@ class Leaderboard:
     Args:
         places: of the arms that were ranked together.
         groups: {letter: arms that the tests do not tell apart}.
-        seen: places of the arms whose pretraining has seen the dataset's images, among themselves.
+        seen: places of the arms that the verdict leaves out, as their pretraining saw the dataset's images, among
+            themselves.
         left_out: number of arms that the filter left out.
     """
 
@@ -98,13 +99,12 @@ class Leaderboard:
 
 
 def leaderboard(result: StudyResult, chosen: ArmFilter | None = None) -> Leaderboard:
-    """The arms of a result in their order; those that have seen its images apart, unless the study counts them."""
+    """The arms of a result in their order; those that the verdict leaves out, as they saw its images, apart."""
     admitted = chosen or ArmFilter()
     networks = {arm: arm_network(result, arm) for arm in result.arms}
     arms = [arm for arm, network in networks.items() if admitted.admits(network)]
     arms.sort(key=lambda arm: _falling(result.arms[arm].test[METRIC].mean))
-    counted = bool(result.config.get("count_seen"))
-    apart = [arm for arm in arms if networks[arm].seen == "yes" and not counted]
+    apart = [arm for arm in arms if arm not in result.counted]
     places, groups = _places(result, [arm for arm in arms if arm not in apart], networks)
     of_seen, _ = _places(result, apart, networks)
     return Leaderboard(

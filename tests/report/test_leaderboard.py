@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -82,13 +83,15 @@ def test_ties_are_lines_beside_the_dots(study):
 
 
 def test_an_arm_that_saw_the_images_is_marked_and_ranked_apart(study):
-    result = study_result(seen(study, vae="no", imagenet="no", random="yes"))
+    other = json.loads(json.dumps(study).replace('"random"', '"bundle:mole"'))
+    result = study_result(seen(other, vae="no", imagenet="no", **{"bundle:mole": "yes"}))
     main, apart = leaderboard(result)
     assert [row["Arm"].key for row in main.table] == ["imagenet", "vae"]
     assert [(row["Rank"], row["Saw these images"]) for row in apart.table] == [("1", "Yes")]
     assert list(main.numbers()["ranked_apart"]) == [False, False, True]
     text = section_text(short_leaderboard(result))
-    assert "ranked apart" in text and text.index("ImageNet") < text.index("Random init")
+    assert "arm ranked here" in main.finding
+    assert "ranked apart" in text and text.index("ImageNet") < text.rindex("Random init")
 
 
 def test_a_filter_says_how_many_arms_it_leaves(study):

@@ -182,12 +182,13 @@ def _finding(result: StudyResult, board: Leaderboard) -> str:
     """Who may stand first."""
     if not board.places:
         return "No arm is left to rank."
+    ranked = "arm ranked here" if board.seen or board.left_out else "arm"
     may_lead = [place for place in board.places if place.first == 1]
     names = [style(result, place.arm).name for place in may_lead]
     if len(board.places) == 1:
         return f"{names[0]} is the only arm to rank."
     if len(names) == 1 and may_lead[0].last == 1:
-        return f"{names[0]} is shown to be more accurate than every other arm."
+        return f"{names[0]} is shown to be more accurate than every other {ranked}."
     if len(names) == 1:
         tied = set(may_lead[0].ties.split())
         alike = [
@@ -196,10 +197,10 @@ def _finding(result: StudyResult, board: Leaderboard) -> str:
             if tied & set(place.ties.split())
         ]
         return (
-            f"No arm is shown to be more accurate than {names[0]}, which is not told apart from "
+            f"No {ranked} is shown to be more accurate than {names[0]}, which is not told apart from "
             f"{listed(alike)}."
         )
-    return f"No arm is shown to be the most accurate: {listed(names)} may each stand first."
+    return f"No {ranked} is shown to be the most accurate: {listed(names)} may each stand first."
 
 
 def _about_filter(board: Leaderboard, total: int) -> tuple[str, ...]:
