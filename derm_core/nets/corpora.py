@@ -23,9 +23,9 @@ class Corpus:
 
 
 CORPORA = (
-    Corpus("ImageNet-1k", r"(?<![a-z0-9])in1k|imagenet-?1k|ilsvrc", listed=True),
-    Corpus("ImageNet-12k", r"(?<![a-z0-9])in12k|imagenet-?12k", listed=True),
-    Corpus("ImageNet-21k", r"(?<![a-z0-9])inw?2[12]k|imagenet-?2[12]k", listed=True),
+    Corpus("ImageNet-1k", r"(?<![a-z0-9])in1k|imagenet[- ]?1k|ilsvrc", listed=True),
+    Corpus("ImageNet-12k", r"(?<![a-z0-9])in12k|imagenet[- ]?12k", listed=True),
+    Corpus("ImageNet-21k", r"(?<![a-z0-9])inw?2[12]k|imagenet[- ]?2[12]k", listed=True),
     Corpus("satellite images (SAT-493M)", r"sat493m", listed=True),
     Corpus("LAION", r"laion"),
     Corpus("400 million image-text pairs of OpenAI", r"openai"),
@@ -42,6 +42,8 @@ CORPORA = (
     Corpus("JFT", r"(?<![a-z])jft"),
     Corpus("Conceptual 12M", r"cc12m"),
     Corpus("SA-1B", r"sa1b|sa-1b"),
+    Corpus("image-text pairs of a CLIP", r"(?<![a-z])clip(?![a-z])"),
+    Corpus("image-text pairs of BEiT-3", r"(?<![a-z])beit-?3"),
 )
 # Tags that name a method alone; its authors used ImageNet-1k.
 BY_METHOD = re.compile(r"\((mae|dino|fcmae)\)|^(mae|dino|fcmae)$")
@@ -58,11 +60,16 @@ def corpora_in(text: str) -> list[Corpus]:
     return named or ([CORPORA[0]] if BY_METHOD.search(lower) else [])
 
 
-def pretraining_of(tag: str) -> str:
+def pretraining_of(tag: str, architecture: str = "") -> str:
     """What a timm tag says of the images of the pretraining, as a phrase.
+
+    Args:
+        tag: such as "a1_in1k".
+        architecture: timm's name, which says it of the networks of BEiT-3 alone: their tags name ImageNet only.
 
     >>> pretraining_of("a1_in1k"), pretraining_of("c_radio")
     ('ImageNet-1k (a1_in1k)', 'not stated (c_radio)')
     """
-    names = " and ".join(corpus.name for corpus in corpora_in(tag))
+    of_name = architecture if architecture.startswith("beit3") else ""
+    names = " and ".join(corpus.name for corpus in corpora_in(f"{tag} {of_name}".strip()))
     return f"{names or 'not stated'} ({tag})" if tag else "not stated"

@@ -31,6 +31,7 @@ from .weights import (
 FILTERS = ("bicubic", "bilinear", "lanczos")
 CONFIG = "config.json"
 NOT_STATED = "not stated"
+ADDED = "and what its owner may have added"
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _described(own: OwnArchitecture, path: Path) -> PretrainedSource:
     try:
         given = (
             usual
-            | ({"pretrained_on": NOT_STATED, "license": None} if own.kind == "file" else {})
+            | ({"pretrained_on": NOT_STATED, "license": None} if own.kind != "timm" else {})
             | card
         )
         return _source(stated, path, "folder", given, path.name)
@@ -225,7 +226,7 @@ def _source(
         input_size=tuple(int(v) for v in given.get("input_size", (3, 224, 224))),
         license=str(license_ or NOT_STATED),
         pretrained_on=str(
-            given.get("pretrained_on") or pretraining_of(str(given.get("tag") or ""))
+            given.get("pretrained_on") or pretraining_of(str(given.get("tag") or ""), architecture)
         ),
         model_args=dict(given.get("model_args") or {}),
         note=note,
@@ -284,6 +285,9 @@ def _of_repository(
             **(body.get("pretrained_cfg") or {}),
         }
         given["model_args"] = body.get("model_args")
+        if tag := given["tag"]:  # timm copies that of the weights from which its owner started
+            stated = f"{pretraining_of(str(tag), architecture)} {ADDED}"
+            given["pretrained_on"] = given.get("pretrained_on") or stated
         return _source(architecture, path, origin, given, note)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise WeightsUnavailable(

@@ -43,7 +43,7 @@ class TimmModel:
     @property
     def pretrained_on(self) -> str:
         """What its tag says of the images of its pretraining."""
-        return pretraining_of(self.name.partition(".")[2])
+        return pretraining_of(self.name.partition(".")[2], self.architecture)
 
 
 @functools.cache

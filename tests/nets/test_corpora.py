@@ -17,12 +17,19 @@ from derm_core.nets.corpora import corpora_in, pretraining_of
         ("openai_ft_in12k", ["ImageNet-12k", "400 million image-text pairs of OpenAI"]),
         ("fb_swsl_ig1b_ft_in1k", ["ImageNet-1k", "public images of Instagram"]),
         ("mae", ["ImageNet-1k"]),
+        ("clip_ft_in1k", ["ImageNet-1k", "image-text pairs of a CLIP"]),
+        ("siglip", []),
         ("c_radio", []),
         ("", []),
     ],
 )
 def test_collections_are_found_in_tags_and_descriptions(text, names):
     assert [corpus.name for corpus in corpora_in(text)] == names
+
+
+def test_the_tags_of_beit3_name_a_part_of_its_images_alone():
+    stated = pretraining_of("in22k_ft_in1k", "beit3_base_patch16_224")
+    assert stated == "ImageNet-1k and ImageNet-21k and image-text pairs of BEiT-3 (in22k_ft_in1k)"
 
 
 def test_a_tag_that_names_no_images_is_not_stated():

@@ -129,6 +129,9 @@ def test_a_file_of_any_name_is_an_arm_and_its_pretraining_is_not_made_up(weights
     extractor = load("file:mine.safetensors+resnet10t@48")
     assert extractor.input_size == 48 and extractor.backbone.width == 512
     assert extractor.info["pretrained_on"] == "not stated"
+    (weights / "owner--name.safetensors").write_bytes(save(backbone.state_dict()))
+    (weights / "owner--name.json").write_text('{"architecture": "resnet10t"}')
+    assert load("hf-hub:owner/name@48").info["pretrained_on"] == "not stated"
     with torch.no_grad():
         expected = backbone.eval().forward_features(images(48)).mean((2, 3))
         torch.testing.assert_close(extractor.backbone.pooled(images(48)), expected)
@@ -211,9 +214,8 @@ def hub(weights, monkeypatch):
 def test_a_repository_of_the_hub_is_read_after_its_own_configuration(hub, monkeypatch):
     first = load("hf-hub:owner/name")
     assert first.info["source"] == "hub" and first.input_size == 32 and first.mean == (0.5,) * 3
-    assert (
-        first.info["pretrained_on"] == "LAION (laion2b)" and first.info["license"] == "not stated"
-    )
+    assert first.info["pretrained_on"] == "LAION (laion2b) and what its owner may have added"
+    assert first.info["license"] == "not stated"
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     again = load("hf-hub:owner/name")
     assert again.info["source"] == "cache" and again.identity == first.identity
