@@ -20,7 +20,7 @@ from ..nets.corpora import corpora_in
 from .arms import Arm
 from .clinical_answers import ArmCost, Cost
 from .features import extraction_seconds
-from .pretraining_data import UNTRAINED
+from .pretraining_data import UNTRAINED, listed_alone
 from .trained_arm import TrainedStudy
 
 IMAGENET_1K = 1_281_167  # training images of ILSVRC 2012
@@ -117,8 +117,10 @@ def _pretraining_images(study: TrainedStudy, part: Extractor) -> float | None:
     if "run" in info:
         summary = _summary(study, info["run"])
         return summary.get("pretrained_on") or (summary.get("images") or {}).get("train")
-    if corpora := corpora_in(str(info.get("pretrained_on") or "")):
-        return IMAGENET_1K if [corpus.name for corpus in corpora] == ["ImageNet-1k"] else None
+    about = str(info.get("pretrained_on") or "")
+    if corpora := corpora_in(about):
+        alone = [corpus.name for corpus in corpora] == ["ImageNet-1k"] and listed_alone(about)
+        return IMAGENET_1K if alone else None
     return 0 if part.name in UNTRAINED else None
 
 

@@ -22,6 +22,7 @@ from .. import __version__
 from ..config import StudyConfig
 from ..config.shared import ImageForm
 from ..data.embedding_tables import ORIGIN
+from ..data.embeddings import NOTHING
 from ..data.splits import SPLITS
 from ..events import Event
 from ..nets.backbone import Extractor
@@ -30,7 +31,8 @@ from ..training.distributed import training_device
 from ..workspace import Workspace
 from .arms import Arm, resolve_arms
 from .frozen import arm_features
-from .seen import pretraining_of_part, training_of
+from .pretraining_data import Stage
+from .seen import stages_of
 from .study_data import StudyData, open_study_data, with_stores
 
 COLUMNS = ("image_id", "split", "group", "label", "vector")
@@ -43,8 +45,8 @@ class ExportedFeatures:
     Attributes:
         table: columns image_id, split, group and label, one row an image.
         vectors_nd: (n, D) float32.
-        origin: what the arm is: its name, dataset, split, settings, and {pretrained_on, training} of each
-            extractor.
+        origin: what the arm is: its name, dataset, split, settings, and the stages of training behind its
+            extractors.
         notes: what has to be known of them.
     """
 
@@ -118,9 +120,6 @@ def _origin(config: StudyConfig, workspace: Workspace, data: StudyData, arm: Arm
 
 
 def _sources(part: Extractor, workspace: Workspace) -> list[dict[str, Any]]:
-    """{pretrained_on, training} of an extractor; of brought vectors, those behind them."""
-    if "sources" in part.info:
-        return list(part.info["sources"])
-    training = training_of(part, workspace)
-    about = pretraining_of_part(part, workspace)
-    return [{"pretrained_on": about, "training": to_json(training) if training else None}]
+    """The trainings behind an extractor, or behind brought vectors, as records; without any one that says so."""
+    stages = stages_of(part, workspace) or (Stage(NOTHING),)
+    return [to_json(stage) for stage in stages]

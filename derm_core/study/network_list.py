@@ -23,7 +23,8 @@ from ..nets.timm_models import TimmModel, timm_architectures, timm_models
 from ..nets.weights import cached_file, hub_cache, is_offline
 from ..workspace import Workspace, weights_folder
 from .feature_memory import BYTES, extraction_bytes
-from .pretraining_data import Seen, Training, seen_in, seen_in_training
+from .pretraining_data import Seen, Stage, in_words, names_in, seen_in_stages
+from .training_history import stages_of_card, stages_of_record
 
 Weights = Literal["library", "run", "folder", "cache", "hub", "none"]
 HERE = ("library", "run", "folder", "cache")
@@ -43,7 +44,7 @@ class ListedNetwork:
         pixels: side of its images.
         license: as stated; NOT_STATED where it is not.
         pretrained_on: what its weights have been trained on, as a phrase.
-        training: of weights of ours, what they were trained on.
+        stages: of weights of ours, the trainings behind them.
         memory_bytes: about how much the extraction of features takes; None where that is not known.
     """
 
@@ -54,7 +55,7 @@ class ListedNetwork:
     pixels: int | None = None
     license: str = NOT_STATED
     pretrained_on: str = NOT_STATED
-    training: Training | None = None
+    stages: tuple[Stage, ...] = ()
     memory_bytes: float | None = None
 
     @property
@@ -76,11 +77,8 @@ class ListedNetwork:
         """
         if dataset is None:
             return "no"
-        if self.training:
-            return seen_in_training(self.training, dataset, split)
-        answer = seen_in(f"{self.pretrained_on} {self.arm}", dataset)
-        synthetic = dataset.info.layout == "synthetic"
-        return "no" if synthetic and answer == "unknown" else answer
+        stated = Stage(self.pretrained_on, names=names_in(self.arm))
+        return seen_in_stages(self.stages or (stated,), dataset, split)
 
 
 def listed_networks(
@@ -97,7 +95,8 @@ def listed_networks(
     of_folder = list(_of_folder())
     cached = list(_of_cache())
     here = {one.arm: one for one in (*of_folder, *cached)}
-    first = [*map(_of_card, cards), *_of_runs(workspace, runs), *here.values()]
+    of_cards = [_of_card(card, workspace) for card in cards]
+    first = [*of_cards, *_of_runs(workspace, runs), *here.values()]
     elsewhere: Weights = "none" if is_offline() else "hub"
     rest = [_of_timm(model, elsewhere) for model in known.values()]
     return [*first, *(one for one in rest if one.arm not in here)]
@@ -126,21 +125,8 @@ def _of_timm(model: TimmModel, weights: Weights) -> ListedNetwork:
     )
 
 
-def _of_card(card: Card) -> ListedNetwork:
+def _of_card(card: Card, workspace: Workspace) -> ListedNetwork:
     """A model of the library; the parameters of its backbone."""
-    labels = card.kind == "classifier"
-    record = card.record
-    training = Training(
-        dataset=str((card.training_data.dataset if labels else record.get("dataset")) or ""),
-        fingerprint=str(record.get("dataset_fingerprint") or ""),
-        split=str((card.split.fingerprint if labels else record.get("split_fingerprint")) or ""),
-        labels=labels,
-        transductive=bool(
-            (card.initial_weights.get("config") or {}).get("images") == "all"
-            if labels
-            else record.get("transductive")
-        ),
-    )
     shapes = {name: spec.shape for name, spec in card.tensors.items()}
     return _described(
         f"bundle:{card.name}",
@@ -149,7 +135,7 @@ def _of_card(card: Card) -> ListedNetwork:
         _parameters(shapes, "backbone."),
         card.input_size,
         license=card.license,
-        training=training,
+        stages=stages_of_card(card, workspace),
     )
 
 
@@ -162,19 +148,13 @@ def _of_runs(workspace: Workspace, runs: Sequence[str]) -> Iterator[ListedNetwor
             shapes = _shapes(files.vae.with_suffix(".safetensors"))
         except (OSError, ValueError):
             continue
-        training = Training(
-            dataset=str(record.get("dataset") or ""),
-            fingerprint=str(record.get("dataset_fingerprint") or ""),
-            split=str(record.get("split_fingerprint") or ""),
-            transductive=bool(record.get("transductive")),
-        )
         yield _described(
             f"run:{run_id}",
             "run",
             record.get("architecture"),
             _parameters(shapes, "backbone."),
             record.get("size"),
-            training=training,
+            stages=stages_of_record(record),
         )
 
 
@@ -234,7 +214,7 @@ def _described(
     pixels: int | None,
     *,
     license: str = NOT_STATED,
-    training: Training | None = None,
+    stages: tuple[Stage, ...] = (),
 ) -> ListedNetwork:
     """A network with an estimate of its memory from timm's model of that architecture, scaled by the area."""
     usual = timm_architectures().get(architecture or "")
@@ -250,8 +230,8 @@ def _described(
         parameters=parameters,
         pixels=size,
         license=license,
-        pretrained_on=str(training) if training else NOT_STATED,
-        training=training,
+        pretrained_on=in_words(stages) if stages else NOT_STATED,
+        stages=stages,
         memory_bytes=memory,
     )
 

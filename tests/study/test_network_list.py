@@ -109,7 +109,7 @@ def test_seen_follows_from_pretraining_and_split(workspace, weights):
     own = SimpleNamespace(name=card.training_data.dataset, info=info, fingerprint="y")
     bundle = networks["bundle:tiny-net"]
     assert bundle.seen(own, "another split") == "yes"
-    assert bundle.seen(own, bundle.training.split) == "no"
+    assert bundle.seen(own, card.split.fingerprint) == "no"
     assert bundle.seen(None, "") == "no"
 
 

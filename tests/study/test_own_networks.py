@@ -32,9 +32,9 @@ def weights(tmp_path, monkeypatch):
             "model_args": TINY,
             "pretrained_on": "tiny and ImageNet-1k",
         },
-        f"{CNN}.b_in1k": {"architecture": CNN, "complete": False, "last_stage": 1},
+        f"{CNN}.lamb_in1k": {"architecture": CNN, "complete": False, "last_stage": 1},
     }
-    cards[f"{CNN}.b_in1k"] |= {"interpolation": "bilinear"}
+    cards[f"{CNN}.lamb_in1k"] |= {"interpolation": "bilinear"}
     for name, card in cards.items():
         network = timm.create_model(
             card["architecture"], pretrained=False, **card.get("model_args", {})
@@ -73,7 +73,7 @@ def test_every_arm_reads_its_own_pixels_and_says_what_it_is(workspace, weights):
     assert (vit.architecture, vit.input_size, vit.seen) == (VIT, 48, "yes")
     assert vit.label.endswith("at 48 px, mean of patches (saw these images)")
     assert (cnn.seen, control.seen, control.pretrained_on) == ("no", "no", "nothing")
-    assert cnn.pretrained_on == "ImageNet-1k (b_in1k)"
+    assert cnn.pretrained_on == "ImageNet-1k (lamb_in1k)"
     assert all(one.parameters > 0 and one.images_per_second > 0 for one in result.arms.values())
     stores = {path.name for path in workspace.dataset("tiny").stores.iterdir() if path.is_dir()}
     assert {"32", "32-bilinear", "48"} <= stores
