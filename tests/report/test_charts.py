@@ -15,7 +15,7 @@ from derm_core.report import figure_style
 from derm_core.report.charts import Dot, ForestRow, dots, forest
 from derm_core.report.label_placement import Point
 from derm_core.report.sections.classes import confusion_matrix, disagreement_matrix
-from derm_core.report.sections.curves import learning_curves, seed_band
+from derm_core.report.sections.curves import learning_curves, middle_of_runs
 from derm_core.report.sections.gaps import gap_figure
 from derm_core.stats.intervals import Interval
 
@@ -105,18 +105,18 @@ def test_symbols_tell_arms_apart_without_colour():
     assert len(set(symbols)) == len(symbols)
 
 
-def test_seed_band_is_mean_and_sample_deviation_over_seeds():
-    table = curves()
-    band = seed_band(table, "val_loss")
-    expected = table.pivot(index="epoch", columns="seed", values="val_loss").to_numpy()
-    np.testing.assert_allclose(band["mean"], expected.mean(axis=1))
-    np.testing.assert_allclose(
-        band["std"], np.sqrt(((expected - expected.mean(1, keepdims=True)) ** 2).sum(1) / 2)
-    )
+def test_a_curve_is_the_median_of_its_runs_with_their_quartiles():
+    table = curves(seeds=4)
+    middle = middle_of_runs(table, "val_loss")
+    runs = np.sort(table.pivot(index="epoch", columns="seed", values="val_loss").to_numpy())
+    np.testing.assert_allclose(middle["median"], runs[:, 1:3].mean(axis=1))
+    np.testing.assert_allclose(middle["low"], 0.25 * runs[:, 0] + 0.75 * runs[:, 1])
+    np.testing.assert_allclose(middle["high"], 0.75 * runs[:, 2] + 0.25 * runs[:, 3])
 
 
-def test_one_seed_has_a_band_of_no_width():
-    assert (seed_band(curves(seeds=1), "val_loss")["std"] == 0).all()
+def test_one_run_has_a_band_of_no_width():
+    middle = middle_of_runs(curves(seeds=1), "val_loss")
+    assert (middle["low"] == middle["high"]).all()
 
 
 def panels(metric: str, **tables) -> dict:
@@ -260,6 +260,25 @@ def test_few_epochs_far_up_lie_above_the_axis_and_are_told():
     section = learning_curves({"vae": epochs, "imagenet": wild}, "loss", styles)
     for figure in section.figure().values():
         assert figure.layout.yaxis.range[1] < 2
-    assert "1 of 240 epochs lie above it, up to 80" in section.caption
+    assert "1 of 240 values of single runs lie above it, up to 80" in section.caption
     calm = learning_curves({"vae": epochs, "imagenet": epochs}, "loss", styles)
     assert "above" not in calm.caption
+
+
+def test_losses_that_shoot_up_within_the_first_epoch_leave_the_later_ones_readable():
+    """Many evaluations fall into the first epoch, where a high learning rate throws the loss far up in every run."""
+    early = [0, 0.02, 0.04, 0.08, 0.15, 0.3]
+    table = pd.DataFrame({"epoch": [*early, *range(1, 31)], "seed": 0})
+    table["val_loss"] = [1.9, 250, 240, 100, 30, 5, *np.linspace(0.9, 0.6, 30)]
+    table["train_loss"] = table["val_loss"] - 0.1
+    figure = panels("loss", imagenet=table)["imagenet"]
+    low, high = figure.layout.yaxis.range
+    assert 1.9 <= high < 2.1 and low < 0.5
+
+
+def test_no_band_of_losses_lies_below_zero():
+    """One run of four shoots up: a standard deviation around the mean would reach below 0."""
+    table = curves(shift=0.2, seeds=4)
+    table.loc[(table["seed"] == 0) & (table["epoch"] == 2), "val_loss"] = 50.0
+    drawn = panels("loss", imagenet=table)["imagenet"]
+    assert min(y for trace in drawn.data for y in trace.y) > 0 and drawn.layout.yaxis.range[1] < 2

@@ -18,10 +18,8 @@ from .parts import is_share
 EPOCHS_SHOWN = 11
 HEIGHT = 250
 SPLITS = ("train", "val")
-USUAL, FAR = (
-    0.97,
-    3.0,
-)  # share of the epochs that an axis always holds; what is further up, by this factor, may lie above
+QUARTILES = (0.25, 0.75)
+USUAL, FAR = 0.97, 3.0  # an axis ends at this share of the medians where the highest is FAR times as high
 
 
 def learning_curves(
@@ -53,11 +51,14 @@ def learning_curves(
     )
 
 
-def seed_band(curves: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean and standard deviation (over seeds, n − 1) of `column` at each epoch: epoch, mean, std."""
+def middle_of_runs(curves: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Median and quartiles of `column` over seeds and folds at each epoch: epoch, median, low, high.
+
+    A run whose loss shoots up for an epoch moves neither, while it would carry a mean away.
+    """
     values = curves.dropna(subset=[column]).groupby("epoch", sort=True)[column]
-    std = values.std(ddof=1).fillna(0.0)
-    return pd.DataFrame({"mean": values.mean(), "std": std}).reset_index()
+    low, high = (values.quantile(share) for share in QUARTILES)
+    return pd.DataFrame({"median": values.median(), "low": low, "high": high}).reset_index()
 
 
 def _bands(
@@ -65,7 +66,7 @@ def _bands(
 ) -> dict[ArmStyle, dict[str, pd.DataFrame]]:
     return {
         arm: {
-            split: seed_band(table, f"{split}_{metric}")
+            split: middle_of_runs(table, f"{split}_{metric}")
             for split in SPLITS
             if f"{split}_{metric}" in table
         }
@@ -74,28 +75,39 @@ def _bands(
 
 
 def _beyond_the_axis(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> str:
-    """A sentence where single epochs lie above the axis; else empty."""
+    """A sentence where the axis ends below the highest band; else empty."""
     bands = [band for pair in _bands(curves, metric).values() for band in pair.values()]
-    upper = _upper_ends(bands)
-    if not len(upper) or (top := _top(upper)) >= upper.max():
+    highest_band = max((band["high"].max() for band in bands if len(band)), default=0.0)
+    if (top := _top(bands)) >= highest_band:
         return ""
-    above = int((upper > top).sum())
-    ends, highest = (f"{v:.2g}" if v < 100 else f"{v:,.0f}" for v in (top, float(upper.max())))
+    names = [f"{split}_{metric}" for split in SPLITS]
+    single = pd.concat(
+        [table[[name for name in names if name in table]].stack() for table in curves.values()]
+    )
+    ends, highest = (f"{v:.2g}" if v < 100 else f"{v:,.0f}" for v in (top, float(single.max())))
     return (
-        f" The axis ends at {ends}; {above} of {len(upper)} epochs lie above it, up to {highest}."
+        f" The axis ends at {ends}: {(single > top).sum():,} of {len(single):,} values of single runs "
+        f"lie above it, up to {highest}."
     )
 
 
-def _upper_ends(bands: Sequence[pd.DataFrame]) -> np.ndarray:
-    ends = [(band["mean"] + band["std"]).to_numpy(float) for band in bands if len(band)]
-    together = np.concatenate(ends) if ends else np.empty(0)
-    return together[np.isfinite(together)]
+def _top(bands: Sequence[pd.DataFrame]) -> float:
+    """Where the axis ends: at the highest median or quartile.
 
-
-def _top(upper: np.ndarray) -> float:
-    """Where the axis ends: at the highest value, unless few epochs lie so far up that the rest would be flat."""
-    usual = float(np.quantile(upper, USUAL))
-    return usual if upper.max() > FAR * usual > 0 else float(upper.max())
+    Unless few medians lie so far up that the rest would be flat: then at the highest one from the
+    first whole epoch on, and where that is far up, too, below it.
+    """
+    bands = [band for band in bands if len(band)]
+    highest_band = max((float(band["high"].max()) for band in bands), default=1.0)
+    whole = [band[(band["epoch"] == 0) | (band["epoch"] >= 1)]["median"] for band in bands]
+    medians = np.concatenate(whole) if whole else np.empty(0)
+    medians = medians[np.isfinite(medians)]
+    if not len(medians):
+        return highest_band
+    usual, highest = float(np.quantile(medians, USUAL)), float(medians.max())
+    if not highest_band > FAR * usual > 0:
+        return highest_band
+    return highest if highest <= FAR * usual else usual
 
 
 def _panels(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> dict[ArmStyle, Figure]:
@@ -118,26 +130,23 @@ def _shared_ranges(bands: Sequence[pd.DataFrame]) -> tuple[list[float] | None, l
     bands = [band for band in bands if len(band)]
     if not bands:
         return None, None
-    upper = _upper_ends(bands)
-    high = _top(upper)
-    lower = np.concatenate([band["mean"] - band["std"] for band in bands])
-    low = float(np.nanquantile(lower, 0 if high >= upper.max() else 1 - USUAL))
+    high, low = _top(bands), min(float(band["low"].min()) for band in bands)
     last = max(float(band["epoch"].max()) for band in bands)
     room = 0.05 * max(high - low, 1e-6)
     return [low - room, high + room], [-0.02 * max(last, 1), 1.02 * max(last, 1)]
 
 
 def _add_band(figure: Figure, values: pd.DataFrame, arm: ArmStyle, split: str, share: bool) -> None:
-    """One part's mean over seeds with ±1 standard deviation."""
+    """One part's median over the runs with its quartiles."""
     solid, epochs = split == "val", list(values["epoch"])
-    low, high = values["mean"] - values["std"], values["mean"] + values["std"]
-    figure.add_trace(band(epochs, [*low], [*high], arm.colour, 0.20 if solid else 0.10))
+    low, high = [*values["low"]], [*values["high"]]
+    figure.add_trace(band(epochs, low, high, arm.colour, 0.20 if solid else 0.10))
     width, dash = (2.2, "solid") if solid else (1.8, "dot")
     figure.add_trace(
         line_trace(
             arm,
             epochs,
-            [*values["mean"]],
+            [*values["median"]],
             f"%{{y:{'.1%' if share else '.3f'}}} at epoch %{{x:.4g}}",
             name=SPLIT_NAMES[split],
             mode="lines" if len(values) > 1 else "markers",
@@ -150,15 +159,15 @@ def _add_band(figure: Figure, values: pd.DataFrame, arm: ArmStyle, split: str, s
 def _at_some_epochs(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> list[Row]:
     lines: list[Row] = []
     for arm, table in curves.items():
-        means = table.groupby("epoch").mean(numeric_only=True)
-        means = means[[float(epoch).is_integer() for epoch in means.index]]
-        places = np.linspace(0, max(len(means) - 1, 0), EPOCHS_SHOWN).round().astype(int)
+        medians = table.groupby("epoch").median(numeric_only=True)
+        medians = medians[[float(epoch).is_integer() for epoch in medians.index]]
+        places = np.linspace(0, max(len(medians) - 1, 0), EPOCHS_SHOWN).round().astype(int)
         lines += [
             {"Arm": arm, "Epoch": f"{epoch:g}"}
             | {
                 SPLIT_NAMES[split]: quantity_text(row.get(f"{split}_{metric}"), metric)
                 for split in SPLITS
             }
-            for epoch, row in means.iloc[np.unique(places)[: len(means)]].iterrows()
+            for epoch, row in medians.iloc[np.unique(places)[: len(medians)]].iterrows()
         ]
     return lines
