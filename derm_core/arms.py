@@ -76,7 +76,7 @@ class ArmStyle:
         colour: hexadecimal colour in charts.
         colour_name: the colour's name in Streamlit's markdown.
         symbol, dash: plotly's marker and line.
-        brief: one word where two arms stand in one label.
+        brief: the name where two arms stand in one label; shorter where it is long.
         about: how the arm's features came about, after a colon.
     """
 
@@ -105,15 +105,16 @@ WIDTH_CONTROL = "as many features as the VAE and ImageNet side by side, without 
 # fmt: off
 ARM_STYLES = {style.key: style for style in (
     ArmStyle("vae", "VAE (from scratch)", "#1A7FC1", "blue", "circle", "VAE", WITHOUT_LABELS),
-    ArmStyle("recipe:paper", "VAE (plain)", "#5A6FD0", "blue", "circle-open", "Plain VAE", WITHOUT_LABELS),
-    ArmStyle("recipe:masked", "VAE (masked input)", "#2E8FA8", "blue", "circle-dot", "Masked VAE", WITHOUT_LABELS),
+    ArmStyle("recipe:paper", "VAE (plain)", "#5A6FD0", "blue", "circle-open", "VAE (plain)", WITHOUT_LABELS),
+    ArmStyle("recipe:masked", "VAE (masked input)", "#2E8FA8", "blue", "circle-dot", "VAE (masked input)",
+             WITHOUT_LABELS),
     ArmStyle("recipe:views", "VAE + SimCLR", "#4A86D8", "blue", "circle-cross", "VAE + SimCLR", WITHOUT_LABELS),
-    ArmStyle("vae@best", "VAE (best recipe)", "#3C6FA0", "blue", "circle-x", "Best VAE",
+    ArmStyle("vae@best", "VAE (best recipe)", "#3C6FA0", "blue", "circle-x", "VAE (best recipe)",
              "in each fold the VAE with the lowest validation loss"),
     ArmStyle("imagenet", "ImageNet", "#D55E00", "orange", "square", "ImageNet", PHOTOGRAPHS),
     ArmStyle("imagenet@best", "ImageNet (best input size)", "#B34A12", "orange", "square-x", "Best ImageNet",
              "in each fold the input size with the lowest validation loss"),
-    ArmStyle("both", "VAE + ImageNet", "#B0609F", "violet", "diamond", "Both",
+    ArmStyle("both", "VAE + ImageNet", "#B0609F", "violet", "diamond", "VAE + ImageNet",
              "both feature vectors side by side"),
     ArmStyle("imagenet+random", "ImageNet + random initialisation", "#9A7BB0", "violet", "diamond-open",
              "ImageNet + random", WIDTH_CONTROL),
@@ -249,8 +250,7 @@ def arm_style(arm: str, name: str | None = None) -> ArmStyle:
     style = ARM_STYLES.get(arm) or _other_style(arm)
     if not name or name == style.name:
         return style
-    brief = style.brief if arm == "both" else short(name, BRIEF_LETTERS)
-    return dataclasses.replace(style, name=name, brief=brief)
+    return dataclasses.replace(style, name=name, brief=short(name, BRIEF_LETTERS))
 
 
 def _other_style(arm: str) -> ArmStyle:

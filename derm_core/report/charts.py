@@ -27,10 +27,17 @@ from .figure_style import (
     ends,
     error_bars,
     labels_above,
+    legend_room,
     line_trace,
     marker,
     scatter,
 )
+
+PALEST, STRONGEST = (
+    0.05,
+    0.48,
+)  # opacity of cells; from 0.5 on plotly writes white on them, which pale ones do not bear
+LETTERS_OF_A_LINE = 30  # of a name that stands beside '−18.2 (−20.9 to −15.6)' on a phone
 
 Curve = tuple[Sequence[float], Sequence[Interval]]  # x, and an interval at each x
 
@@ -61,7 +68,8 @@ def dots(rows: Sequence[Dot], *, title: str, x: str) -> Figure:
     groups = list(dict.fromkeys(row.group for row in rows))
     counts = {row.group: row.n for row in rows}
     arms = {row.arm.key: row.arm for row in rows}
-    figure = blank(title, 90 + max(34, 15 * len(arms) + 8) * len(groups), x=x, legend=True)
+    height = 90 + max(34, 15 * len(arms) + 8) * len(groups) + legend_room(len(arms))
+    figure = blank(title, height, x=x, legend=True)
     for place, key in enumerate(in_order(arms)):
         arm, mine = arms[key], [row for row in rows if row.arm.key == key]
         offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
@@ -108,11 +116,19 @@ def forest(rows: Sequence[ForestRow], quantity: str, *, share: bool = True) -> F
         span = scatter([low, high], [place, place], "lines", line=line, hoverinfo="skip")
         middle = scatter([row.value.mean], [place], "markers", marker=mark, **hover)
         figure.add_traces([trace | {"showlegend": False} for trace in (span, middle)])
-    names = [f"<b>{row.name}</b>" if row.primary else row.name for row in rows]
+    names = [_in_lines(row.name) for row in rows]
+    names = [
+        f"<b>{name}</b>" if row.primary else name for name, row in zip(names, rows, strict=True)
+    ]
     labels = labels_above(range(len(rows)), names, [row.text for row in rows])
     figure.update_layout(annotations=labels)
     figure.update_yaxes(visible=False, range=[len(rows) - 0.55, -0.85])
     return figure.update_xaxes(tickformat=".0%" if share else ".3~f", nticks=8)
+
+
+def _in_lines(name: str) -> str:
+    """A difference of two long names in two lines, so that it does not meet its numbers on a phone."""
+    return name.replace(" − ", "<br>− ", 1) if len(name) > LETTERS_OF_A_LINE else name
 
 
 def curves(
@@ -134,8 +150,9 @@ def curves(
         y: title of the vertical axis.
         at: what a point is at, in plotly's template: "severity %{x}".
         share: whether the values are shares.
-        height: in pixels.
+        height: in pixels, without what a long legend takes.
     """
+    height += legend_room(len(of_arms))
     figure, form = blank(title, height, x=x, y=y, legend=True), ".1%" if share else ".3f"
     for arm, (xs, values) in of_arms.items():
         if any(not missing(value.low) for value in values):
@@ -162,7 +179,7 @@ def heat_cells(
         zmin=0,
         xgap=2,
         ygap=2,
-        colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.8)]],
+        colorscale=[[0, alpha(colour, PALEST)], [1, alpha(colour, STRONGEST)]],
         showscale=False,
         text=text,
         texttemplate="%{text}",

@@ -27,6 +27,14 @@ INK = "#7F8587"  # what belongs to no arm; 3:1 on light and dark
 ACCENT = "#1A857E"  # what is named in advance
 LEGEND = dict(orientation="h", x=0, y=1.02, xanchor="left", yanchor="bottom", title=None)
 MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
+ABOVE_MARK, LINE_OF_LABEL = (
+    13,
+    17,
+)  # pixels from a mark to the middle of its label, and of each line
+LEGEND_ROW, FEW_NAMES = (
+    12,
+    4,
+)  # pixels for each name of a legend; so many stand in a row or two on a phone
 SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
 
@@ -59,6 +67,11 @@ def look(
         "xaxis": axis | {"title": {"text": x, "standoff": 8}},
         "yaxis": axis | {"title": {"text": y, "standoff": 8}},
     }
+
+
+def legend_room(names: int) -> int:
+    """Pixels that a figure is higher for a legend of many names: on a phone each takes a line."""
+    return LEGEND_ROW * names if names > FEW_NAMES else 0
 
 
 def again(figure: dict) -> Figure:
@@ -140,12 +153,20 @@ def band(
 def labels_above(rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> list[dict]:
     """Name and value of each row of a chart above its mark: long names fit, on a phone too.
 
-    All annotations at once: `add_annotation` would check the earlier ones again.
+    A name may have several lines, parted by <br>. All annotations at once: `add_annotation` would check the
+    earlier ones again.
     """
-    place = {"xref": "paper", "yanchor": "middle", "yshift": 13}
+    place = {"xref": "paper", "yanchor": "middle", "align": "left"}
     shared = {**place, "showarrow": False, "borderpad": 0, "font": {"size": 13}}
     return [
-        {**shared, "text": text, "x": x, "y": row, "xanchor": anchor}
+        {
+            **shared,
+            "text": text,
+            "x": x,
+            "y": row,
+            "xanchor": anchor,
+            "yshift": ABOVE_MARK + LINE_OF_LABEL / 2 * text.count("<br>"),
+        }
         for row, name, value in zip(rows, left, right, strict=True)
         for text, x, anchor in ((name, 0, "left"), (value, 1, "right"))
     ]

@@ -234,6 +234,17 @@ def test_a_class_without_images_leaves_an_empty_confusion_row():
     np.testing.assert_allclose(cells.z[0], [0, 0])
 
 
+@pytest.mark.parametrize("arm", list(ARM_STYLES))
+def test_numbers_stand_out_from_the_strongest_cell_of_a_matrix(arm):
+    """plotly writes them in #444 on a light page: on the cell's colour over white."""
+    scale = confusion_matrix([[9, 1], [1, 9]], ["a", "b"], arm_style(arm)).data[0].colorscale
+    *parts, opacity = map(float, scale[-1][1][5:-1].split(","))
+    over_white = [round(part * opacity + 255 * (1 - opacity)) for part in parts]
+    assert (
+        opacity < 0.5 and contrast("#444444", "#" + "".join(f"{c:02x}" for c in over_white)) >= 4.5
+    )
+
+
 def test_agreement_is_not_shaded():
     figure = disagreement_matrix([[8, 2], [1, 3]], ["a", "b"], "A", "B")
     shade = np.array(figure.data[0].z)
@@ -274,6 +285,24 @@ def test_losses_that_shoot_up_within_the_first_epoch_leave_the_later_ones_readab
     figure = panels("loss", imagenet=table)["imagenet"]
     low, high = figure.layout.yaxis.range
     assert 1.9 <= high < 2.1 and low < 0.5
+
+
+def test_a_difference_of_long_names_takes_two_lines_and_short_ones_one():
+    long = "VAE + SimCLR + ImageNet − ImageNet at 64 and 96 px"
+    rows = [
+        ForestRow(name, "+1.0", Interval(mean=0.01, low=0, high=0.02)) for name in ("A − B", long)
+    ]
+    texts = {label.text: label.yshift for label in forest(rows, "accuracy").layout.annotations}
+    assert texts["A − B"] < texts["VAE + SimCLR + ImageNet<br>− ImageNet at 64 and 96 px"]
+
+
+def test_a_figure_with_many_names_is_higher_for_its_legend():
+    value = Interval(mean=0.5, low=0.4, high=0.6)
+    heights = []
+    for arms in (list(ARM_STYLES)[:3], list(ARM_STYLES)[:9]):
+        drawn = dots([Dot(arm_style(arm), "a", value) for arm in arms], title="", x="")
+        heights.append(drawn.layout.height - 15 * len(arms))
+    assert heights[1] - heights[0] >= 9 * 12
 
 
 def test_no_band_of_losses_lies_below_zero():

@@ -11,7 +11,7 @@ from ...stats.operating_point import OperatingCurve
 from ...study.answers import Calibration, OperatingPoint
 from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
-from ..figure_style import ACCENT, ZERO, Figure, band, blank, line_trace
+from ..figure_style import ACCENT, ZERO, Figure, band, blank, legend_room, line_trace
 from ..section import Section
 from ..templating import words
 from .parts import about_calibration_error, metric_cells, style
@@ -53,7 +53,7 @@ def reliability(result: StudyResult, entries: dict[str, Calibration], when: str)
     """How often the top class is right, by its probability."""
     figure = blank(
         "Reliability",
-        380,
+        380 + legend_room(len(entries)),
         x="Confidence (probability of the most probable class)",
         y="Accuracy",
         legend=True,
@@ -113,7 +113,7 @@ def operating_curves(result: StudyResult, point: OperatingPoint, marked: float) 
     """Sensitivity by specificity with one specificity marked."""
     figure = blank(
         f"Sensitivity for {point.class_name} by specificity",
-        360,
+        360 + legend_room(len(point.arms)),
         x="Specificity",
         y="Sensitivity",
         legend=True,

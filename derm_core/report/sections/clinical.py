@@ -11,7 +11,7 @@ from ...study.clinical_answers import NetBenefit, NetBenefitCurve
 from ...study.study_result import StudyResult
 from ..charts import Dot, dots
 from ..csv_tables import csv_table
-from ..figure_style import INK, ZERO, Figure, band, blank, line_trace, scatter
+from ..figure_style import INK, ZERO, Figure, band, blank, legend_room, line_trace, scatter
 from ..section import Section
 from ..templating import words
 from .parts import style
@@ -110,8 +110,8 @@ def decision_curves(result: StudyResult, answer: NetBenefit) -> Figure:
     """Net benefit by threshold."""
     figure = blank(
         f"Net benefit of detecting {answer.class_name}",
-        360,
-        x="Threshold: probability from which an image counts as positive",
+        360 + legend_room(len(answer.arms) + 1),
+        x="Threshold probability",
         y="Net benefit",
         legend=True,
     )

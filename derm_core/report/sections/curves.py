@@ -19,7 +19,10 @@ EPOCHS_SHOWN = 11
 HEIGHT = 250
 SPLITS = ("train", "val")
 QUARTILES = (0.25, 0.75)
-USUAL, FAR = 0.97, 3.0  # an axis ends at this share of the medians where the highest is FAR times as high
+USUAL, FAR = (
+    0.97,
+    3.0,
+)  # an axis ends at this share of the medians where the highest is FAR times as high
 
 
 def learning_curves(

@@ -12,7 +12,7 @@ from ...stats.intervals import Interval
 from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
-from ..figure_style import ZERO, Figure, blank, error_bar, marker, scatter
+from ..figure_style import ZERO, Figure, blank, error_bar, legend_room, marker, scatter
 from ..label_placement import Point, edges, point_labels
 from ..section import Section
 from ..templating import words
@@ -20,7 +20,6 @@ from .parts import arm_results, columns, forest_rows, forest_text, styles
 
 KINDS = ("accuracy", "loss")
 GAP_AXIS = {"accuracy": "Training − validation accuracy", "loss": "Validation − training loss"}
-LEGEND_ROW = 12  # pixels that a name of the legend takes, on a phone and in a wide window alike
 MOMENTS = {
     "final": "Final epoch",
     "best": "Best validation loss",
@@ -71,7 +70,7 @@ def gap_figure(rows: Sequence[Point], kind: str) -> Figure:
     title = f"{kind.capitalize()} gap at the final epoch against test accuracy"
     labels = point_labels(rows)
     legend = "text" not in labels[0]
-    height = 360 + (LEGEND_ROW * len(rows) if legend else 0)
+    height = 360 + (legend_room(len(rows)) if legend else 0)
     figure = blank(title, height, x="Balanced accuracy, test", y=GAP_AXIS[kind], legend=legend)
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
     form = ".1%" if kind == "accuracy" else ".3f"
