@@ -182,7 +182,7 @@ def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
     if labels and labels.rows:
         names = {row.arm: corrected.arms[row.arm].label for row in labels.rows}
         pair = choose_pair([arm for arm in corrected.counted if arm in names])
-        crosses = crossing(labels.differences, pair, names)
+        crosses = crossing(labels.differences, pair, names, corrected.differences)
         corrected = dataclasses.replace(
             corrected, label_efficiency=dataclasses.replace(labels, crossing=crosses)
         )

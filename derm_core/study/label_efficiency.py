@@ -10,6 +10,7 @@ with the share's own statistics and class shares. The full share is the study's 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -274,16 +275,27 @@ def _size(data: StudyData, subsets: Sequence[np.ndarray]) -> dict[str, float]:
 
 
 def crossing(
-    differences: Sequence[Difference], pair: Pair | None, labels: Mapping[str, str]
+    differences: Sequence[Difference],
+    pair: Pair | None,
+    labels: Mapping[str, str],
+    own: Sequence[Difference] = (),
 ) -> Crossing | None:
     """The share of labels at which the pair's balanced accuracies are equal, by interpolation over log fraction.
 
     Of several crossings the one with the most labels. It is `shown` where differences of
     opposite signs are claimed somewhere below and above it; otherwise it is one of means only.
+
+    Args:
+        differences: at each share of labels.
+        pair: the arms of the primary comparison.
+        labels: what each arm is called.
+        own: the study's own tests. They stand for those of all labels, of which they alone say what is claimed.
     """
     if pair is None:
         return None
-    of_pair = [row for row in differences if row.of_pair(pair, "balanced_accuracy")]
+    at_all = [dataclasses.replace(row, fraction=1.0) for row in own]
+    fewer = [row for row in differences if row.fraction != 1 or not at_all]
+    of_pair = [row for row in (*fewer, *at_all) if row.of_pair(pair, "balanced_accuracy")]
     rows = sorted((row for row in of_pair if row.fraction), key=lambda row: row.fraction or 0)
     a, b = labels[pair[0]], labels[pair[1]]
     apart = [row for row in rows if row.mean]
@@ -298,7 +310,7 @@ def crossing(
         clear = sum(row.claimed != 0 for row in apart)
         text = (
             f"The curves do not cross: {ahead} is ahead of {behind} in balanced accuracy at {len(apart)} of "
-            f"{len(rows)} shares of labels, which is shown at {clear}."
+            f"{len(rows)} shares of labels; the difference is shown at {clear or 'none'} of them."
         )
         return Crossing(pair=pair, text=text)
     k = changes[-1]

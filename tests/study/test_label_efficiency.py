@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -291,6 +292,18 @@ def test_curves_cross_where_the_difference_is_zero_on_a_logarithmic_scale():
     assert level.fraction == pytest.approx(0.1) and level.shown
     assert "the same" in crossing(differences((0.0, 0.0, 0.0)), ("vae", "imagenet"), names).text
     assert crossing([], None, names) is None
+
+
+def test_the_primary_test_says_whether_a_difference_with_all_labels_is_shown():
+    """Its p needs no correction and has none: the repeated row among the shares says nothing of a claim."""
+    names = {"vae": "VAE", "imagenet": "ImageNet"}
+    *fewer, all_labels = differences((-0.005, -0.005, -0.06))
+    repeated = dataclasses.replace(all_labels, p_holm=None)
+    primary = dataclasses.replace(repeated, fraction=None, primary=True)
+    told = crossing([*fewer, repeated], ("vae", "imagenet"), names, [primary])
+    assert told.text.endswith("at 3 of 3 shares of labels; the difference is shown at 1 of them.")
+    none = crossing([*fewer, repeated], ("vae", "imagenet"), names)
+    assert none.text.endswith("the difference is shown at none of them.")
 
 
 def test_a_study_without_heads_says_why_there_is_nothing():
