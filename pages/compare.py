@@ -27,6 +27,7 @@ TABS = {
     "subgroups": ("Subgroups", tabs.subgroups_tab),
     "method": ("Method", about.method_tab),
 }
+MOST_CARDS = 6  # of arms above the sections: a row in a window, three on a phone
 # An evaluation of published models has no more.
 OF_PUBLISHED_MODELS = ("leaderboard", "overview", "differences", "classes", "method")
 
@@ -74,7 +75,9 @@ def offer_own(workspace: Workspace, runs: dict[str, Run]) -> None:
 
 
 def draw_arm_cards(result: StudyResult) -> None:
-    """Every arm: balanced accuracy and the accuracy gap, always together."""
+    """Every arm: balanced accuracy and the accuracy gap, always together. Of many arms the leaderboard says it."""
+    if len(result.arms) > MOST_CARDS:
+        return
     arms = styles(result)
     with st.grid(len(arms), min_column_width=165):  # two beside each other on a phone
         for key, arm in arms.items():

@@ -294,8 +294,8 @@ def crossing(
     if pair is None:
         return None
     at_all = [dataclasses.replace(row, fraction=1.0) for row in own]
-    fewer = [row for row in differences if row.fraction != 1 or not at_all]
-    of_pair = [row for row in (*fewer, *at_all) if row.of_pair(pair, "balanced_accuracy")]
+    tested = [row for row in differences if row.fraction != 1 or not at_all]
+    of_pair = [row for row in (*tested, *at_all) if row.of_pair(pair, "balanced_accuracy")]
     rows = sorted((row for row in of_pair if row.fraction), key=lambda row: row.fraction or 0)
     a, b = labels[pair[0]], labels[pair[1]]
     apart = [row for row in rows if row.mean]

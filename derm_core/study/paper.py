@@ -8,9 +8,10 @@ Shares and relative changes are fractions; values are means over seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ..stats.gaps import GAPS, Curves, first_epoch
+from .roles import PLAIN, VAE
 from .study_result import PaperRow, PaperValues
 
 CITATION = "Matas et al. 2025, arXiv 2505.16773"
@@ -53,8 +54,15 @@ PAPER: dict[str, dict[str, PaperValues]] = {
 }
 
 
+def paper_values(arms: Collection[str]) -> dict[str, dict[str, PaperValues]]:
+    """The paper's numbers by the arm that repeats its own: of several VAEs the plain one, which is the paper's."""
+    vae = PLAIN if PLAIN in arms else VAE
+    return {vae if arm == VAE else arm: values for arm, values in PAPER.items()}
+
+
 def paper_table(curves: Mapping[str, Curves]) -> list[PaperRow]:
     """Start, final value and relative change of every quantity and arm, beside the paper's; gaps pass 0: no change."""
+    paper = paper_values(curves)
     rows = []
     for quantity in QUANTITIES:
         for arm, curve in curves.items():
@@ -67,7 +75,7 @@ def paper_table(curves: Mapping[str, Curves]) -> list[PaperRow]:
                 start=start,
                 final=final,
                 relative_change=None if kind in GAPS or start == 0 else (final - start) / start,
-                paper=PAPER.get(arm, {}).get(quantity),
+                paper=paper.get(arm, {}).get(quantity),
             )
             rows.append(row)
     return rows

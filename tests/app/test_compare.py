@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -64,14 +66,20 @@ def test_every_arm_shows_its_accuracy_with_its_gap(open_page, finished, study):
         assert formatting.percent(arm["gaps"]["accuracy"], sign=True) in text(app)
 
 
-@pytest.fixture
-def three(workspace) -> str:
-    """The id of a finished study of three arms, of invented numbers."""
+def put_study(workspace, study: dict) -> str:
+    """A finished study of invented numbers; returns its id."""
     store = RunStore(workspace)
-    study = example(classes=("amber", "blue"))
     run_id = store.create("study", study["config"])
     store.transition(run_id, "queued", "running", started=1.0)
     store.transition(run_id, "running", "done", finished=2.0)
+    write_json(workspace.run(run_id).create().study, study | {"run_id": run_id})
+    return run_id
+
+
+@pytest.fixture
+def three(workspace) -> str:
+    """The id of a finished study of three arms, of invented numbers."""
+    study = example(classes=("amber", "blue"))
     for arm, (size, answer) in {
         "vae": (64, "no"),
         "imagenet": (96, "unknown"),
@@ -79,8 +87,7 @@ def three(workspace) -> str:
     }.items():
         facts = {"architecture": "resnet18", "input_size": size, "parameters": size * 100_000}
         study["arms"][arm] |= facts | {"pretrained_on": "x", "seen": answer}
-    write_json(workspace.run(run_id).create().study, study | {"run_id": run_id})
-    return run_id
+    return put_study(workspace, study)
 
 
 def ranked(app) -> list[str]:
@@ -95,6 +102,14 @@ def test_three_arms_open_with_their_leaderboard_and_two_do_not(open_page, three)
     assert control.options[0] == "Leaderboard" and control.value == "leaderboard"
     assert len(ranked(app)) == 3 and "Random" in ranked(app)[0]
     assert [chart.key for chart in app.get("plotly_chart")] == ["leaderboard"]
+
+
+@pytest.mark.slow
+def test_of_many_arms_the_leaderboard_says_what_cards_would(open_page, workspace):
+    arms = ("vae", "imagenet", "both", "colour", "scratch", "metadata", "random")
+    put_study(workspace, example(arms=arms))
+    app = open_page("compare")
+    assert not app.metric and len(ranked(app)) == len(arms)
 
 
 @pytest.mark.slow
@@ -445,11 +460,11 @@ def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, 
     )
     app = open_page("compare", section="method")
     assert "2 folds, every image tested" in text(app) and "looked at" in text(app)
-    shown = next(table.value for table in app.table if "Fold" in table.value)
-    assert (
-        list(shown["Fold"]) == ["1", "2"]
-        and list(shown["Shared rate, decay"]) == ["0.001,\u00a00.01"] * 2
-    )
+    shown = next(table.value for table in app.table if "Fold 1 (60 images)" in table.value)
+    assert len(shown) == len(arms) + 1 and "(gap" in shown["Fold 2 (60 images)"][0]
+    assert list(shown.iloc[-1])[1:] == ["0.001,\u00a00.01"] * 2
+    assert [fold["fold"] for fold in json.loads(app.json[0].value)["folds"]] == [1, 2]
+    assert "The statistics over all folds took" in text(app)
     for _, section in walk(
         app, ("overview", "differences", "classes", "labels", "calibration", "subgroups")
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from derm_core.study.paper import NOTES, PAPER, QUANTITIES, paper_table
+from derm_core.study.paper import NOTES, PAPER, QUANTITIES, paper_table, paper_values
 
 
 @pytest.mark.parametrize("arm", ["vae", "imagenet"])
@@ -43,6 +43,12 @@ def test_table_has_start_final_and_change_of_seed_means():
     assert rows["random", "accuracy_gap"].final == pytest.approx(0.2)
     assert rows["random", "loss_gap"].start == pytest.approx(1.0)
     assert rows["random", "loss_gap"].relative_change is None
+
+
+def test_of_several_vaes_the_paper_s_numbers_stand_beside_the_plain_one():
+    assert set(paper_values(["vae", "imagenet"])) == {"vae", "imagenet"}
+    assert set(paper_values(["recipe:paper", "vae", "imagenet"])) == {"recipe:paper", "imagenet"}
+    assert paper_values(["recipe:paper", "vae"])["recipe:paper"] == PAPER["vae"]
 
 
 def test_every_trap_is_named():

@@ -22,7 +22,7 @@ from ...stats.evaluation import PRIMARY
 from ...study.study_result import StudyResult
 from ..section import Row, Section
 from ..templating import FOLDER, TEMPLATES, words
-from .parts import describe_excluded, of_metric, styles
+from .parts import describe_excluded, of_metric, software, styles
 
 CHECKLISTS = ("tripod_ai", "claim")
 ANSWERED, IN_PART, AUTHORS, NOT_DONE = "answered", "in part", "authors", "not done"
@@ -141,7 +141,7 @@ def checklist_facts(result: StudyResult) -> dict[str, Any]:
         else "",
         "headline": result.verdict.headline,
         "cautions": result.cautions,
-        "versions": ", ".join(f"{name} {number}" for name, number in result.versions.items()),
+        "versions": software(result.versions),
     }
 
 

@@ -22,6 +22,7 @@ from .parts import (
     forest_text,
     group_count,
     of_metric,
+    of_the_verdict,
     style,
 )
 
@@ -91,7 +92,8 @@ def one_external(result: StudyResult, one: ExternalSet) -> Section:
         lines.append(f"Its images were {describe_looks(one.looks)}.")
     lines += [line for line in (one.note, *external_cautions(one, result.dataset)) if line]
     size = f"{count(one.images, 'image')}, {group_count(one.groups, one.groups_known)}"
-    rows = forest_rows(result, of_metric(one.differences, "balanced_accuracy"))
+    differences = of_metric(one.differences, "balanced_accuracy")
+    rows = forest_rows(result, of_the_verdict(result, differences))
     return Section(
         **words("external-forest", one=one, size=size, rows=forest_text(rows)),
         text=tuple(lines),

@@ -16,7 +16,15 @@ from ..figure_style import ZERO, Figure, blank, error_bar, legend_room, marker, 
 from ..label_placement import Point, edges, point_labels
 from ..section import Section
 from ..templating import words
-from .parts import arm_results, columns, forest_rows, forest_text, styles
+from .parts import (
+    about_left_out,
+    arm_results,
+    columns,
+    forest_rows,
+    forest_text,
+    of_the_verdict,
+    styles,
+)
 
 KINDS = ("accuracy", "loss")
 GAP_AXIS = {"accuracy": "Training − validation accuracy", "loss": "Validation − training loss"}
@@ -101,9 +109,12 @@ def gap_differences(result: StudyResult, kind: str) -> Section | None:
     final = [row for row in result.gap_differences if row.at == "final" and row.kind == kind]
     if not final:
         return None
-    rows = forest_rows(result, final, share=kind == "accuracy")
+    drawn = of_the_verdict(result, final)
+    rows = forest_rows(result, drawn, share=kind == "accuracy")
+    texts = words("gap-forest", kind=kind, rows=forest_text(rows))
+    texts["caption"] += about_left_out(drawn, final, "the CSV")
     return Section(
-        **words("gap-forest", kind=kind, rows=forest_text(rows)),
+        **texts,
         figure=lambda: forest(rows, f"{kind} gap", share=kind == "accuracy"),
         numbers=partial(csv_table, result, "gap-differences"),
     )

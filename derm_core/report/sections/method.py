@@ -11,7 +11,7 @@ from typing import Any
 from ...data.cautions import describe_groups
 from ...data.dataset_facts import describe_enlarged
 from ...data.official_split import describe_official
-from ...formatting import NBSP, count, duration, percent
+from ...formatting import NBSP, count, percent
 from ...study.extractor_words import what_differs
 from ...study.study_result import ArmResult, StudyResult
 from ..csv_tables import csv_table
@@ -21,6 +21,7 @@ from .parts import (
     arm_results,
     describe_excluded,
     describe_looks,
+    describe_making,
     group_count,
     styles,
 )
@@ -125,8 +126,7 @@ def method(result: StudyResult) -> Section:
             *result.detail.notes.values(),
             *(answer.note for answer in answers if answer and answer.note),
         ],
-        duration=duration(result.seconds),
-        versions=", ".join(f"{name} {version}" for name, version in result.versions.items()),
+        making=describe_making(result),
     )
     return Section(**words("method"), bullets=tuple(map(Bullet, lines)))
 
@@ -180,21 +180,22 @@ def folds(result: StudyResult) -> Section | None:
     """Balanced accuracy and accuracy gap of every arm in every fold."""
     if not result.folds:
         return None
-    shared = {row.fold: row.shared for row in result.grid.folds if row.shared}
-    arms = styles(result)
+    columns = {
+        f"Fold {row.fold} ({count(row.counts['test'], 'image')})": row for row in result.folds
+    }
     lines = [
-        {
-            "Fold": f"{row.fold}",
-            "Tested": count(row.counts["test"], "image"),
-            **({"Shared rate, decay": _setting(shared[row.fold])} if shared else {}),
-            **{
-                style.brief: f"{percent(row.arms[arm]['balanced_accuracy'])} "
-                f"(gap{NBSP}{percent(row.arms[arm]['accuracy_gap_final'], sign=True)})"
-                for arm, style in arms.items()
-            },
+        {"Arm": style}
+        | {
+            name: f"{percent(row.arms[arm]['balanced_accuracy'])} "
+            f"(gap{NBSP}{percent(row.arms[arm]['accuracy_gap_final'], sign=True)})"
+            for name, row in columns.items()
         }
-        for row in result.folds
+        for arm, style in styles(result).items()
     ]
+    shared = {row.fold: row.shared for row in result.grid.folds if row.shared}
+    if shared:
+        settings = {name: _setting(shared[row.fold]) for name, row in columns.items()}
+        lines.append({"Arm": "Shared learning rate, weight decay", **settings})
     return Section(
         **words("folds"),
         table=lines,

@@ -30,12 +30,15 @@ from ..templating import words
 from .parts import (
     TEST_METRICS,
     about_calibration_error,
+    about_left_out,
     arm_results,
     forest_rows,
     forest_text,
     is_share,
+    margin_text,
     metric_cells,
     of_metric,
+    of_the_verdict,
     pair_name,
     quantity_name,
 )
@@ -102,6 +105,7 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
     mine, share = of_metric(result.differences, metric), is_share(metric)
     if not mine:
         return None
+    drawn = forest_rows(result, of_the_verdict(result, mine), share)
     rows, quantity = forest_rows(result, mine, share), quantity_name(metric)
     side, unit = "Left" if metric in LOWER_IS_BETTER else "Right", " points" if share else ""
     diamond = " Diamond: the one test named in advance." if rows[0].primary else ""
@@ -112,7 +116,7 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
             "p": _p(difference),
             "Test": _family(difference),
             "Found in 80 % of such studies": _detectable(difference, share),
-            "Equivalent": _equivalent(difference, share),
+            f"Equivalent ({margin_text(mine[0].margin, share)})": _equivalent(difference),
         }
         for row, difference in zip(rows, mine, strict=True)
     ]
@@ -122,19 +126,17 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
             metric=metric,
             quantity=quantity,
             side=side,
-            rows=forest_text(rows),
-            diamond=diamond,
+            rows=forest_text(drawn),
+            diamond=diamond + about_left_out(drawn, mine, "the table"),
         ),
-        figure=lambda: forest(rows, quantity, share=share),
+        figure=lambda: forest(drawn, quantity, share=share),
         table=lines,
         numbers=partial(csv_table, result, "differences"),
     )
 
 
 def _family(row: Difference) -> str:
-    if row.primary:
-        return "primary"
-    return f"{row.correction or 'secondary'}, Holm-corrected"
+    return "primary" if row.primary else row.correction or "secondary"
 
 
 def _p(row: Difference) -> str:
@@ -149,16 +151,10 @@ def _detectable(row: Difference, share: bool) -> str:
     return f"{100 * abs(row.detectable):.1f} points" if share else number(abs(row.detectable))
 
 
-def _equivalent(row: Difference, share: bool) -> str:
+def _equivalent(row: Difference) -> str:
     if row.margin is None or row.equivalent is None:
         return "–"
-    return f"{'yes' if row.equivalent else 'not shown'} ({_margin(row.margin, share)})"
-
-
-def _margin(margin: float | None, share: bool) -> str:
-    if margin is None:
-        return "–"
-    return f"±{100 * margin:g} points" if share else f"±{number(margin)}"
+    return "yes" if row.equivalent else "not shown"
 
 
 def mcnemar(result: StudyResult) -> Section | None:
@@ -217,7 +213,11 @@ def _other_tests(result: StudyResult, row: Sensitivity, in_folds: bool) -> Row:
             "Corrected (95 % interval)": f"{write(row.corrected)}{unit}" if row.corrected else "–",
             "Corrected p": p_value(row.corrected_p),
         }
-    return {**line, "Margin": _margin(row.margin, share), "p of equivalence": p_value(row.tost_p)}
+    return {
+        **line,
+        "Margin": margin_text(row.margin, share),
+        "p of equivalence": p_value(row.tost_p),
+    }
 
 
 def _what(row: Sensitivity) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ...arms import in_order
@@ -20,6 +21,7 @@ QUANTITIES = {
     "loss_gap": "Loss gap, validation − training",
     "accuracy_gap": "Accuracy gap, training − validation",
 }
+MOST_ARMS = 4  # whose rows stand in the table
 DERIVED = "†"  # marks what is computed back from the paper's percentages
 
 
@@ -27,11 +29,11 @@ def paper_table(result: StudyResult) -> list[Section]:
     """Start, final value and relative change of each quantity and arm, and how to read them."""
     if not result.paper_table:
         return []
-    quantities, arms = list(QUANTITIES), in_order({row.arm for row in result.paper_table})
+    quantities, every = list(QUANTITIES), in_order({row.arm for row in result.paper_table})
+    arms = _shown(result, every)
+    rows = [row for row in result.paper_table if row.arm in arms]
     lines, previous = [], ""
-    for row in sorted(
-        result.paper_table, key=lambda row: (quantities.index(row.quantity), arms.index(row.arm))
-    ):
+    for row in sorted(rows, key=lambda row: (quantities.index(row.quantity), arms.index(row.arm))):
         share, paper = "accuracy" in row.quantity, row.paper
         lines.append(
             {
@@ -44,8 +46,9 @@ def paper_table(result: StudyResult) -> list[Section]:
             }
         )
         previous = row.quantity
+    more = "" if len(arms) == len(every) else f" The CSV has all {len(every)} arms."
     table = Section(
-        **words("paper-table", citation=CITATION, derived=DERIVED),
+        **words("paper-table", citation=CITATION, derived=DERIVED, more=more),
         table=lines,
         numbers=partial(csv_table, result, "paper-table"),
     )
@@ -54,6 +57,15 @@ def paper_table(result: StudyResult) -> list[Section]:
         bullets=tuple(map(Bullet, NOTES)),
     )
     return [table, reading]
+
+
+def _shown(result: StudyResult, arms: Sequence[str]) -> list[str]:
+    """All arms where they are few; else those that the paper has, those of the primary test, and the controls."""
+    if len(arms) <= MOST_ARMS:
+        return list(arms)
+    wanted = {row.arm for row in result.paper_table if row.paper} | {"random", "majority"}
+    wanted |= {arm for row in result.differences if row.primary for arm in (row.a, row.b)}
+    return [arm for arm in arms if arm in wanted]
 
 
 def _course(row: PaperRow | PaperValues, share: bool) -> str:

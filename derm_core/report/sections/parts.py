@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from ...arms import ArmStyle, arm_style, in_order
-from ...formatting import QUANTITIES, SHARES, count, interval, points, signed_interval
+from ...formatting import QUANTITIES, SHARES, count, duration, interval, points, signed_interval
 from ...stats.intervals import Difference, Interval
 from ...stats.metrics import ESTIMATORS
 from ...study.looks import Looks
@@ -18,7 +18,22 @@ from ..charts import Curve, ForestRow
 from ..section import Row
 
 NAMED_REASONS = 5  # for which an import left files out; the others are counted
+MOST_ROWS = 12  # of a figure of differences
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
+
+
+Pairwise = TypeVar("Pairwise", bound=Any)  # has the arms a and b
+
+
+def software(versions: Mapping[str, str]) -> str:
+    """'python 3.11.7, torch 2.11.0': the versions of a result, without what only says how a metric was computed."""
+    return ", ".join(f"{name} {it}" for name, it in versions.items() if name not in ESTIMATORS)
+
+
+def describe_making(result: StudyResult) -> str:
+    """How long a study took, and with which software."""
+    took = "The statistics over all folds took" if result.folds else "Took"
+    return f"{took} {duration(result.seconds)} with {software(result.versions)}."
 
 
 def about_calibration_error(versions: Mapping[str, str]) -> str:
@@ -129,11 +144,29 @@ def forest_rows(
 ) -> list[ForestRow]:
     """Rows with a, b and an interval as rows of a forest, the primary one first."""
     write = points if share else signed_interval
-    rows = [
+    return [
         ForestRow(pair_name(result, row.a, row.b), write(row), row, getattr(row, "primary", False))
-        for row in differences
+        for row in sorted(differences, key=lambda row: not getattr(row, "primary", False))
     ]
-    return sorted(rows, key=lambda row: not row.primary)
+
+
+def of_the_verdict(result: StudyResult, differences: Sequence[Pairwise]) -> list[Pairwise]:
+    """Of many differences those between arms whom the verdict compares, for a figure; all where they are few."""
+    if len(differences) <= MOST_ROWS:
+        return list(differences)
+    asked = {
+        frozenset((row.a, row.b))
+        for row in result.differences
+        if row.primary or row.correction == "secondary"
+    }
+    return [row for row in differences if {row.a, row.b} in asked] or list(differences)
+
+
+def about_left_out(drawn: Sequence[Any], every: Sequence[Any], where: str) -> str:
+    """A sentence where a figure has not all pairs; where: what has them."""
+    if len(drawn) == len(every):
+        return ""
+    return f" Drawn: the {len(drawn)} pairs of the verdict; {where} has all {len(every)}."
 
 
 def forest_text(rows: Sequence[ForestRow]) -> str:
@@ -155,9 +188,17 @@ def against(
 
 
 def of_metric(differences: Sequence[Difference], metric: str) -> list[Difference]:
-    """The differences in one metric, the primary one first."""
+    """The differences in one metric, the primary one first, then those that the verdict asks for."""
     rows = [row for row in differences if row.metric == metric]
-    return sorted(rows, key=lambda row: not row.primary)
+    return sorted(rows, key=lambda row: (not row.primary, row.correction == "exploratory"))
+
+
+def margin_text(margin: float | None, share: bool) -> str:
+    """'±2 points', '±0.02': up to where a difference counts as none; '–' without a margin."""
+    if margin is None:
+        return "–"
+    unit = "point" if 100 * margin == 1 else "points"
+    return f"±{100 * margin:g} {unit}" if share else f"±{margin:g}"
 
 
 def is_share(metric: str) -> bool:

@@ -12,7 +12,7 @@ from ...study.roles import is_primary
 from ...study.study_result import StudyResult
 from ..section import Section
 from ..templating import words
-from .parts import pair_name, quantity_name, style
+from .parts import is_share, margin_text, pair_name, quantity_name, style
 
 
 def protocol(result: StudyResult) -> Section | None:
@@ -26,7 +26,7 @@ def protocol(result: StudyResult) -> Section | None:
     content = fixed.content
     pair = (content.get("primary") or {}).get("arms") or []
     names = {arm: style(result, arm).name for arm in (*content["arms"], *pair)}
-    margins = (f"{_margin_name(name)} {value:g}" for name, value in content["margins"].items())
+    margins = (f"{_margin_name(name)} {_margin(name, x)}" for name, x in content["margins"].items())
     grid, split = content["grid"], content["split"]
     parts = {
         "Arms": ", ".join(names[arm] for arm in content["arms"]),
@@ -86,14 +86,20 @@ def _secondary_pairs(result: StudyResult, pairs: Mapping[str, Any]) -> dict[str,
     """The pairs of arms of the secondary family, by what is compared."""
     kinds = {"balanced_accuracy": "Balanced accuracy of", "gaps": "Gaps of"}
     return {
-        title: ", ".join(pair_name(result, a, b) for a, b in pairs[kind])
+        title: "; ".join(pair_name(result, a, b) for a, b in pairs[kind])
         for kind, title in kinds.items()
         if pairs.get(kind)
     }
 
 
 def _margin_name(name: str) -> str:
-    return quantity_name(name).replace("_", " ")
+    named = quantity_name(name.removesuffix("_gap")) + " gap" * name.endswith("_gap")
+    return named.replace("_", " ")
+
+
+def _margin(name: str, margin: float) -> str:
+    share = is_share(name.removesuffix("_gap")) or name == "relative_loss"
+    return margin_text(margin, share)
 
 
 def _values(values: Sequence[float]) -> str:

@@ -9,9 +9,11 @@ import streamlit as st
 from derm_core.files import read_bytes
 from derm_core.jobs.published import PublishedRun
 from derm_core.jobs.store import Run, RunStore
+from derm_core.records import to_json
 from derm_core.report.files import archive, report_files
 from derm_core.report.html import report_html
 from derm_core.report.sections import checklist_sections, cost, method, protocol
+from derm_core.report.sections.parts import describe_making
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import cached, demo, frame, words
@@ -89,8 +91,7 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
         "How this study was made",
         terms=("arm", "frozen-features", "head", "group", "split", "seed"),
     )
-    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    st.markdown(f"Took {words.duration(result.seconds)} with {words.plain(versions)}.")
+    st.markdown(words.plain(describe_making(result)))
     draw(method.data(result), file=result.run_id)
     frame.link("data", "The dataset", icon=":material/dataset:", dataset=result.dataset.name)
     draw(
@@ -107,7 +108,7 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
         with st.container(horizontal=True, gap="small"):
             for fold in result.folds:
                 frame.link("compare", f"Fold {fold.fold}", icon=icon, run=fold.run)
-    parts = {"Grid": result.grid, "Configuration": result.config}
+    parts = {"Grid": to_json(result.grid), "Configuration": result.config}
     for column, (name, value) in zip(st.columns(2), parts.items(), strict=True):
         with column:
             st.markdown(f"**{name}**")

@@ -70,7 +70,9 @@ def draw_confusions(result: StudyResult) -> None:
 
 def draw_disagreement(result: StudyResult) -> None:
     """What the two arms of one pair decide."""
-    if not (pairs := {f"{pair.a}~{pair.b}": pair for pair in result.detail.disagreement}):
+    primary = {frozenset((row.a, row.b)) for row in result.differences if row.primary}
+    listed = sorted(result.detail.disagreement, key=lambda pair: {pair.a, pair.b} not in primary)
+    if not (pairs := {f"{pair.a}~{pair.b}": pair for pair in listed}):
         return
     st.subheader("Where two arms disagree", anchor=False)
     chosen = frame.linked(

@@ -1,0 +1,63 @@
+"""A study of many arms stays readable: figures and tables have what the verdict speaks of, the CSV has all."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from derm_core.report.sections import gaps, metrics, paper
+from derm_core.study.study_result import StudyResult, study_result
+from tests.report.full_study import example
+
+ARMS = ("vae", "imagenet", "both", "colour", "scratch", "random")
+ASKED = {("vae", "imagenet"), ("vae", "random"), ("both", "imagenet")}
+
+
+@pytest.fixture
+def result() -> StudyResult:
+    study = example(arms=ARMS)
+    for row in study["differences"]:
+        row["primary"] = (row["a"], row["b"]) == ARMS[:2] and row["metric"] == "balanced_accuracy"
+        headline = (row["a"], row["b"]) in ASKED or (row["b"], row["a"]) in ASKED
+        row["correction"] = "secondary" if headline else "exploratory"
+    study["paper_table"] = [
+        {
+            "arm": arm,
+            "quantity": "val_loss",
+            "start": 1.0,
+            "final": 0.5,
+            "relative_change": -0.5,
+            "paper": {"final": 0.1} if arm in ("vae", "imagenet") else None,
+        }
+        for arm in ARMS
+    ]
+    return study_result(study)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "brier"])
+def test_a_figure_of_differences_has_the_pairs_of_the_verdict_and_the_table_all(result, metric):
+    section = metrics.differences(result, metric)
+    drawn = [trace for trace in section.figure().data if trace.mode == "markers"]
+    assert len(drawn) == len(ASKED) and len(section.table) == len(list(combinations(ARMS, 2)))
+    assert "Drawn: the 3 pairs of the verdict; the table has all 15." in section.caption
+    tests = [row["Test"] for row in section.table]
+    assert tests == sorted(tests, key=("primary", "secondary", "exploratory").index)
+
+
+def test_a_figure_of_gaps_has_the_pairs_of_the_verdict(result):
+    section = gaps.gap_differences(result, "accuracy")
+    drawn = [trace for trace in section.figure().data if trace.mode == "markers"]
+    assert len(drawn) == len(ASKED) and "the CSV has all 15" in section.caption
+
+
+def test_few_differences_are_all_drawn():
+    section = metrics.differences(study_result(example()))
+    assert "Drawn" not in section.caption
+    assert len([trace for trace in section.figure().data if trace.mode == "markers"]) == 3
+
+
+def test_the_paper_s_table_has_the_arms_that_it_is_about(result):
+    section = paper.paper_table(result)[0]
+    assert [row["Arm"].key for row in section.table] == ["vae", "imagenet", "random"]
+    assert "The CSV has all 6 arms." in section.table_caption and len(section.numbers()) == 6
