@@ -37,7 +37,7 @@ PALEST, STRONGEST = (
     0.05,
     0.48,
 )  # opacity of cells; from 0.5 on plotly writes white on them, which pale ones do not bear
-LETTERS_OF_A_LINE = 30  # of a name that stands beside '−18.2 (−20.9 to −15.6)' on a phone
+LETTERS_OF_A_LINE = 31  # of a name that stands beside '−18.2 (−20.9 to −15.6)' on a phone
 
 Curve = tuple[Sequence[float], Sequence[Interval]]  # x, and an interval at each x
 

@@ -349,16 +349,18 @@ def test_the_protocol_names_the_arms_that_validation_chooses():
     content = protocol_content(config, "abc")
     fixed = FixedProtocol(sha256="f00", created=0.0, content=content)
     section = protocol(dataclasses.replace(study_result(example()), protocol=fixed))
-    parts = {row["Part"]: row["Fixed"] for row in section.table}
+    parts = {bullet.stressed.rstrip(":"): bullet.text for bullet in section.bullets}
     assert "96" in parts["Chosen arms"] and "best input size" in parts["Primary test"]
-    assert "1970-01-01" in section.finding and "f00" in section.table_caption
+    assert "1970-01-01" in section.finding and "f00" in parts["SHA-256"]
+    assert "balanced accuracy ±2 points" in parts["Margins of equivalence"]
+    assert "accuracy gap ±2 points" in parts["Margins of equivalence"]
 
 
 def test_the_protocol_calls_no_other_pair_the_primary_test():
     config = StudyConfig(dataset="tiny", arms=("bundle:mole-net", "imagenet"))
     fixed = FixedProtocol(sha256="f", created=0.0, content=protocol_content(config, "abc"))
     section = protocol(dataclasses.replace(study_result(example()), protocol=fixed))
-    parts = {row["Part"]: row["Fixed"] for row in section.table}
+    parts = {bullet.stressed.rstrip(":"): bullet.text for bullet in section.bullets}
     assert parts["Primary test"].startswith("none") and "mole-net" in parts["Primary test"]
 
 

@@ -209,4 +209,5 @@ def is_share(metric: str) -> bool:
 def quantity_name(metric: str) -> str:
     """What a metric is called within a sentence: 'balanced accuracy', 'macro-AUROC'."""
     name = QUANTITIES.get(metric, metric)
-    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+    is_proper = name.startswith("Brier") or name[1:2].isupper()
+    return name if is_proper else name[:1].lower() + name[1:]

@@ -10,7 +10,7 @@ from ...config.shared import UsedMarks
 from ...records import from_json
 from ...study.roles import is_primary
 from ...study.study_result import StudyResult
-from ..section import Section
+from ..section import Bullet, Section
 from ..templating import words
 from .parts import is_share, margin_text, pair_name, quantity_name, style
 
@@ -44,12 +44,13 @@ def protocol(result: StudyResult) -> Section | None:
         "Shares of the labels": _values(content["label_fractions"]) or "all labels only",
         "Metrics": ", ".join(map(quantity_name, content["metrics"])),
         "Headline": content["headline"],
+        "SHA-256": f"{fixed.sha256} of its canonical JSON. The run’s protocol.json has every setting.",
     }
     date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(fixed.created))
     return Section(
-        **words("protocol", sha256=fixed.sha256),
+        **words("protocol"),
         finding=f"Fixed on {date} UTC, before this study tested an image.",
-        table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
+        bullets=tuple(Bullet(text, f"{part}:") for part, text in parts.items()),
     )
 
 
@@ -93,12 +94,12 @@ def _secondary_pairs(result: StudyResult, pairs: Mapping[str, Any]) -> dict[str,
 
 
 def _margin_name(name: str) -> str:
-    named = quantity_name(name.removesuffix("_gap")) + " gap" * name.endswith("_gap")
-    return named.replace("_", " ")
+    of = quantity_name(name.removesuffix(" gap")).replace("_", " ")
+    return of + " gap" * name.endswith(" gap")
 
 
 def _margin(name: str, margin: float) -> str:
-    share = is_share(name.removesuffix("_gap")) or name == "relative_loss"
+    share = is_share(name.removesuffix(" gap")) or name == "relative_loss"
     return margin_text(margin, share)
 
 

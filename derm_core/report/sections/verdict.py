@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ...formatting import p_value, points, signed_interval
@@ -46,12 +47,25 @@ def background(result: StudyResult) -> list[Section | None]:
         Section(**words("cautions"), bullets=tuple(map(Bullet, dict.fromkeys(cautions))))
         if cautions
         else None,
-        Section(**words("tests"), table=main, numbers=partial(csv_table, result, "verdict-claims"))
+        Section(
+            **words("tests"),
+            table=_once(main),
+            numbers=partial(csv_table, result, "verdict-claims"),
+        )
         if main
         else None,
-        Section(**words("further-tests"), table=further) if further else None,
+        Section(**words("further-tests"), table=_once(further)) if further else None,
         Section(**words("details"), bullets=tuple(map(Bullet, details))) if details else None,
         _paper_claims(result),
+    ]
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose first cell is empty where it is that of the row before."""
+    before = ["", *(row["About"] for row in rows)]
+    return [
+        row | {"About": "" if row["About"] == last else row["About"]}
+        for row, last in zip(rows, before, strict=False)
     ]
 
 
