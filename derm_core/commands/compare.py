@@ -29,7 +29,7 @@ from .start import (
     start,
     with_run_options,
 )
-from .study_questions import add_questions, questions
+from .study_questions import add_questions, questions, with_saliency
 
 NOT_OF_THE_STUDY = ("config", "device", "detach", "handler", "json", "workspace")  # with --config
 
@@ -75,6 +75,8 @@ def compare(args: argparse.Namespace, screen: Screen) -> Answer:
     if args.arms is not None:
         args.arms = ",".join(with_registered(names(args.arms), dataset, screen))
     config = study_config(args, dataset)
+    if args.full:
+        config = with_saliency(config, screen.workspace)
     if args.new_labels and not args.marks:
         raise ConfigError("--new-labels belongs to --marks, which leaves images out: give both.")
     if args.marks:

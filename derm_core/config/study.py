@@ -172,6 +172,8 @@ class StudyConfig(Checked):
         specificities: specificities at which its sensitivity is measured, thresholds chosen on
             validation.
         linear_head: whether every arm is also tested with a tuned linear head.
+        saliency_images: test images with a lesion mask for which it is measured how much of each arm's saliency
+            lies inside; 0: not measured.
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
         device: where the run computes.
         devices: number of GPUs, or of processes on the CPU, that share each training of the regime
@@ -229,6 +231,7 @@ class StudyConfig(Checked):
     target_class: str | None = None
     specificities: tuple[Annotated[float, Range(0, 1, above=True, below=True)], ...] = (0.8, 0.9)
     linear_head: bool = False
+    saliency_images: Annotated[int, Range(0, 100_000)] = optional(0)
     mode: Mode = "reproducible"
     device: Device = "auto"
     devices: DeviceCount = 1
@@ -297,7 +300,7 @@ class StudyConfig(Checked):
             f"imagenet@{self.input_size}",
             f"imagenet, which reads {self.input_size} pixels in this study",
         )
-        for name in ("corruptions", "shortcut", "external"):
+        for name in ("corruptions", "shortcut", "saliency_images", "external"):
             value = getattr(self, name)
             require(
                 not value or any(map(reads_images_alone, self.arms)),
@@ -331,7 +334,7 @@ class StudyConfig(Checked):
                 arm,
                 "no bundle:NAME and no run:ID in folds: other weights may have seen the images of a fold",
             )
-        for name in ("corruptions", "shortcut", "external"):
+        for name in ("corruptions", "shortcut", "saliency_images", "external"):
             value = getattr(self, name)
             require(not value, name, value, "nothing in folds; label_fractions may be asked")
         require(

@@ -9,6 +9,7 @@ from ..background import Report, in_background
 from ..events import Event, log
 from ..workspace import Workspace
 from .manifest import Dataset, load_dataset
+from .masks import mask_paths
 from .store import Store, open_store
 from .synth.dataset import IMAGES, make_synth
 
@@ -77,6 +78,11 @@ def open_images(
 def is_missing_synth(workspace: Workspace, name: str) -> bool:
     """Whether `open_dataset` would have to generate the dataset first."""
     return name not in workspace.dataset_names() and 60 <= synth_images(name) <= IMAGES
+
+
+def will_have_masks(workspace: Workspace, name: str) -> bool:
+    """Whether a dataset has lesion masks, or would be generated with them."""
+    return is_missing_synth(workspace, name) or mask_paths(workspace.dataset(name)) is not None
 
 
 def synth_images(name: str) -> int:

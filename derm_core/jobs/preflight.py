@@ -14,7 +14,7 @@ from ..data.embeddings import embeddings_info
 from ..data.manifest import load_dataset
 from ..data.metadata import require_metadata
 from ..data.official_split import official_split
-from ..data.on_demand import is_missing_synth
+from ..data.on_demand import is_missing_synth, will_have_masks
 from ..errors import ConfigError, DataError, NotFound
 from ..files import read_json
 from ..nets.pretrained_sources import require_obtainable
@@ -41,8 +41,8 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         BundleError: a model is damaged, or a classifier where an extractor is needed.
         ConfigError: a study is to be tested on its own dataset, models differ in their classes, a
             dataset shares no class with them, or has no official split where that is asked for.
-        DataError: the official split that is asked for cannot be used, metadata are and there are none,
-            or the marks that are used leave no image of a class in a part.
+        DataError: the official split that is asked for cannot be used, metadata or lesion masks are and there are
+            none, or the marks that are used leave no image of a class in a part.
         RunError: what is to be published is not a finished study's arm and seed.
         WeightsUnavailable: those of an arm with its own network are not here and cannot be fetched.
     """
@@ -64,6 +64,11 @@ def check(workspace: Workspace, config: RunConfig) -> None:
             embeddings_info(workspace, config.dataset, name)
     if isinstance(config, StudyConfig):
         _check_external(workspace, config, classes)
+        if config.saliency_images and not will_have_masks(workspace, config.dataset):
+            raise DataError(
+                f"{config.dataset} has no lesion masks, inside which saliency is to be measured: `data masks "
+                f"{config.dataset} PATH` adds them, or leave out --masks."
+            )
         if METADATA in config.parts:
             if is_missing_synth(workspace, config.dataset):
                 raise DataError(

@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .backbone import Backbone, FeatureNetwork
-from .head import Classifier
 
 FINE_CELLS = 8  # a side of the map that LayerCAM reads has at least so many, where a stage has them
 PATH_STEPS = 16  # of integrated gradients
+
+
+class Explained(Protocol):
+    """A classifier as its maps are read: images (b, 3, S, S) -> logits (b, classes), by way of its backbone."""
+
+    @property
+    def backbone(self) -> FeatureNetwork:
+        """The network whose maps are read."""
+
+    def __call__(self, x_bchw: Tensor) -> Tensor:
+        """Normalised images -> logits."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def _no_maps(backbone: FeatureNetwork) -> ConfigError:
 
 
 def stage_gradients(
-    classifier: Classifier, stage: Stage, x_bchw: Tensor, targets_b: Tensor
+    classifier: Explained, stage: Stage, x_bchw: Tensor, targets_b: Tensor
 ) -> tuple[Tensor, Tensor]:
     """A stage's map (b, d, h, w) and the gradient of the targets' logits there, float32.
 
@@ -125,11 +135,13 @@ def stage_gradients(
 
 
 def _gradient(
-    classifier: Classifier, x_bchw: Tensor, targets_b: Tensor, read: list[Tensor]
+    classifier: Explained, x_bchw: Tensor, targets_b: Tensor, read: list[Tensor]
 ) -> Tensor:
     """Gradient of the targets' logits at the last of the tensors that the hooks of a forward pass put into `read`."""
     with torch.enable_grad():
         scores = classifier(x_bchw).gather(1, targets_b[:, None]).sum()
+        if not read:  # features that come from no map, such as a colour histogram
+            raise _no_maps(classifier.backbone)
         (gradient,) = torch.autograd.grad(scores, read[-1])
     return gradient
 
@@ -152,7 +164,7 @@ def first_attention(backbone: nn.Module) -> nn.Module | None:
 
 
 def patch_contributions(
-    classifier: Classifier, block: nn.Module, x_bchw: Tensor, targets_b: Tensor
+    classifier: Explained, block: nn.Module, x_bchw: Tensor, targets_b: Tensor
 ) -> Tensor:
     """(b, h, w) integrated gradients of the patches that `block` gets, summed over channels.
 
@@ -177,7 +189,7 @@ def patch_contributions(
     return _as_square(mean * (tokens - baseline), first).sum(1).float()
 
 
-def _tokens_read(classifier: Classifier, block: nn.Module, x_bchw: Tensor) -> Tensor:
+def _tokens_read(classifier: Explained, block: nn.Module, x_bchw: Tensor) -> Tensor:
     """What a block gets: (b, n, d), or (b, h, w, d)."""
     read: list[Tensor] = []
     hook = block.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0].detach()))
@@ -190,7 +202,7 @@ def _tokens_read(classifier: Classifier, block: nn.Module, x_bchw: Tensor) -> Te
 
 
 def _gradient_at(
-    classifier: Classifier, block: nn.Module, tokens: Tensor, x_bchw: Tensor, targets_b: Tensor
+    classifier: Explained, block: nn.Module, tokens: Tensor, x_bchw: Tensor, targets_b: Tensor
 ) -> Tensor:
     """Gradient of the targets' logits where the block gets these tokens in place of the images'."""
     read: list[Tensor] = []

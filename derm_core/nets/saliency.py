@@ -36,19 +36,19 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from .feature_maps import (
+    Explained,
     fine_stage,
     first_attention,
     last_stage,
     patch_contributions,
     stage_gradients,
 )
-from .head import Classifier
 
 Normalise = Callable[[Tensor], Tensor]  # uint8 images (b, S, S, 3) -> (b, 3, S, S)
 
 
 def contributions(
-    classifier: Classifier, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
+    classifier: Explained, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
 ) -> Tensor:
     """(b, h, w) what each cell of the last feature map adds to the class's logit, to first order (Grad-CAM)."""
     stage = last_stage(classifier.backbone)
@@ -58,7 +58,7 @@ def contributions(
 
 
 def patch_evidence(
-    classifier: Classifier, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
+    classifier: Explained, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
 ) -> Tensor:
     """(b, h, w) integrated gradients of a transformer's patches. Raises ConfigError for other networks."""
     block = first_attention(classifier.backbone)
@@ -71,7 +71,7 @@ def patch_evidence(
 
 
 def layer_evidence(
-    classifier: Classifier, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
+    classifier: Explained, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
 ) -> Tensor:
     """(b, h, w) the mean of a stage's evidence over the places of the image on the next stage's grid, as one batch.
 

@@ -151,7 +151,7 @@ def _question_tables(study: Study) -> dict[str, list[Row]]:
     """Each list of rows in an answer is a table."""
     return {
         f"{name}-{key}".replace("_", "-").removesuffix("-rows"): [flat(row) for row in rows]
-        for name in ("label_efficiency", "robustness", "shortcut")
+        for name in ("label_efficiency", "robustness", "shortcut", "saliency_inside")
         for key, rows in (study.get(name) or {}).items()
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping)
     }

@@ -226,6 +226,50 @@ class Shortcut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SaliencyRow:
+    """How much of one arm's evidence lies inside the lesion masks of a sample of test images.
+
+    Args:
+        inside: the share of each image's saliency map inside its mask, mean over images.
+        area: the share of the area that the masks have of the same images: what an even map has inside.
+        above_area: inside less area, paired image by image.
+        images: with a map that is not 0 everywhere.
+        method: what the maps are.
+    """
+
+    arm: str
+    inside: Interval
+    area: float
+    above_area: Interval
+    images: int
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaliencyInside:
+    """The share of saliency inside the lesion, of every arm that reads an image.
+
+    Args:
+        left_out: {arm: why it has none}.
+        sampled: images that were drawn.
+        masked: test images with a mask, from which they were drawn.
+        seed: the training seed whose classifiers were explained.
+    """
+
+    rows: tuple[SaliencyRow, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    sampled: int = 0
+    masked: int = 0
+    seed: int = 0
+    note: str = ""
+    seconds: float | None = optional()
+
+    def of_arm(self, arm: str) -> SaliencyRow | None:
+        """The row of an arm; None where it has none."""
+        return next((row for row in self.rows if row.arm == arm), None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExternalSet:
     """The same trained models on another labelled dataset.
 

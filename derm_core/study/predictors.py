@@ -12,8 +12,10 @@ images of another size than the study's get these beside them.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -38,6 +40,19 @@ Key = tuple[
 NONE: Mapping[ImageForm, np.ndarray] = MappingProxyType({})
 CPU_BATCH, CUDA_BATCH = 64, 256  # fastest in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """The classifier of one arm and seed.
+
+    Attributes:
+        parts: its extractors; their features stand side by side.
+        classify: features (n, D) -> logits (n, C).
+    """
+
+    parts: list[Extractor]
+    classify: Callable[[torch.Tensor], torch.Tensor]
 
 
 class Predictors:
@@ -122,6 +137,23 @@ class Predictors:
             heads, best = self.study.frozen.heads, self.study.frozen.best
             p_snc[name] = heads.probabilities(name, best[name], features)
         return {name: p_snc[name] for name in self.arms}
+
+    def network(self, name: str, seed: int = 0) -> TrainedNetwork:
+        """The classifier of an arm and of the seed at this position, at the arm's own setting, on the device."""
+        if name in self._models:
+            extractor, classifier = self._models[name][seed]
+            part = dataclasses.replace(extractor, backbone=classifier.backbone)
+            return TrainedNetwork([part], classifier.classify)
+        assert self.study.frozen is not None
+        arm, config = self._frozen[name], self.study.config
+        parts = arm.variants[seed % len(arm.variants)]
+        weights = self.study.frozen.heads.weights(name, self.study.frozen.best[name])[seed]
+        weights = {key: value.to(self.device) for key, value in weights.items()}
+        mean, std = weights.pop("feature_mean"), weights.pop("feature_std")
+        head = make_head(len(mean), config.hidden, len(self.study.data.classes), 0)
+        head.load_state_dict({key.removeprefix("head."): of for key, of in weights.items()})
+        head = head.to(self.device).requires_grad_(False)
+        return TrainedNetwork(parts, lambda features_nd: head((features_nd - mean) / std))
 
     def over(
         self,

@@ -39,6 +39,7 @@ FOLD_ARMS = (
 EARLIER_VAE = "bundle:skin-vae-resnet18-64"  # of the library that ships, pretrained on HAM10000
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)
+SALIENCY_IMAGES = 200  # with a lesion mask
 
 
 @dataclass(frozen=True)

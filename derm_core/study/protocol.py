@@ -35,6 +35,7 @@ from .looks import count_looks
 from .protocol_record import fix_protocol
 from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
+from .saliency_inside import draw_sample
 from .scratch import fitting_arms, with_scratch
 from .seen import seen_by
 from .study_data import StudyData, prepare, record_marks, record_task, with_stores
@@ -85,6 +86,8 @@ def _one_split(
         record_task(run, data)
         record_marks(run, config, data.dataset)
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
+        if config.saliency_images:
+            draw_sample(data, config)  # as are images without masks
         arms, notes = _arms(config, workspace, data)
         forms = [part.form for arm in arms for part in arm.parts]
         data = yield from with_stores(data, workspace, forms)
@@ -173,4 +176,7 @@ def summary(study: Mapping[str, Any]) -> dict[str, Any]:
         for arm, entry in study["arms"].items()
     }
     whole = {key: study[key] for key in ("paper_table", "verdict", "grid")}
+    for row in (study.get("saliency_inside") or {}).get("rows") or []:
+        inside = {key: row["inside"].get(key) for key in ("mean", "low", "high")}
+        arms[row["arm"]]["saliency_inside"] = inside | {key: row[key] for key in ("area", "images")}
     return {"arms": arms, **whole}

@@ -17,6 +17,7 @@ from .external import external
 from .label_efficiency import label_efficiency
 from .linear_head import linear_head
 from .robustness import robustness
+from .saliency_inside import saliency_inside
 from .shortcut import shortcut
 from .trained_arm import TrainedStudy
 
@@ -30,6 +31,7 @@ QUESTIONS: tuple[tuple[str, Callable[[StudyConfig], bool], Question], ...] = (
     ("external", lambda config: bool(config.external), external),
     ("robustness", lambda config: bool(config.corruptions), robustness),
     ("shortcut", lambda config: bool(config.shortcut), shortcut),
+    ("saliency_inside", lambda config: bool(config.saliency_images), saliency_inside),
 )
 
 

@@ -22,7 +22,14 @@ from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference
 from ..stats.multiple_tests import McNemar
 from ..stats.sensitivity import Sensitivity
-from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
+from .answers import (
+    Breakdown,
+    ExternalSet,
+    LabelEfficiency,
+    Robustness,
+    SaliencyInside,
+    Shortcut,
+)
 from .clinical_answers import Cost, LinearHead
 from .looks import Looks
 from .roles import counted
@@ -294,6 +301,7 @@ class StudyResult:
     external: tuple[ExternalSet, ...] = optional(())
     robustness: Robustness | None = optional()
     shortcut: Shortcut | None = optional()
+    saliency_inside: SaliencyInside | None = optional()
     map: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()

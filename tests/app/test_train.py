@@ -14,7 +14,7 @@ from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
 from derm_core.jobs.dependencies import stored_config, waits_for
 from derm_core.jobs.store import RunStore
-from derm_core.study.presets import EARLIER_VAE, preset
+from derm_core.study.presets import EARLIER_VAE, SALIENCY_IMAGES, preset
 from tests.app.bundles import put_extractor
 from tests.builders import import_ham10000, name_parts, write_dataset
 
@@ -367,6 +367,7 @@ def test_a_full_study_asks_every_further_question(open_page, workspace):
     expected = preset("demo", scale=0.1, full=True)
     for name in ("label_fractions", "corruptions", "shortcut"):
         assert getattr(launched, name) == getattr(expected, name) != ()
+    assert launched.saliency_images == SALIENCY_IMAGES  # synthetic images have masks
 
 
 def test_further_questions_can_be_asked_one_by_one_and_of_other_sets(open_page, workspace):

@@ -66,7 +66,7 @@ def test_every_table_is_written_with_all_its_digits_and_no_formula(study, result
         *("robustness-differences", "shortcut", "external", "external-differences"),
         *("calibration", "reliability", "operating-point", "subgroups", "disagreement", "arms"),
         *("fixed-specificity", "fixed-specificity-differences", "net-benefit", "subgroup-tests"),
-        *("linear-head", "linear-head-differences", "cost"),
+        *("linear-head", "linear-head-differences", "cost", "saliency-inside"),
         *("cautions", "checklist-tripod-ai", "checklist-claim", "data-statement"),
         *("study.json", "config.json"),
     }

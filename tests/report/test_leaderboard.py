@@ -16,7 +16,7 @@ from derm_core.study.study_result import study_result
 from tests.report.full_study import ARMS, example, interval
 from tests.study.test_leaderboard import planted
 
-UNMEASURED = ("robustness", "label_efficiency")
+UNMEASURED = ("robustness", "label_efficiency", "saliency_inside")
 
 
 @pytest.fixture
@@ -71,7 +71,18 @@ def test_an_arm_that_none_is_shown_above_is_not_said_to_be_above_all():
 def test_what_was_not_measured_has_no_column(study):
     bare = {key: value for key, value in study.items() if key not in UNMEASURED}
     [section] = leaderboard(study_result(bare))
-    assert not any("corruptions" in one or "labels" in one for one in section.columns)
+    assert not any(
+        word in one for one in section.columns for word in ("corruptions", "labels", "Saliency")
+    )
+
+
+def test_saliency_inside_the_lesion_is_a_column_beside_the_area(study):
+    [section] = leaderboard(study_result(study))
+    shares = {row["Arm"].key: row["Saliency inside"] for row in section.table}
+    assert shares["vae"].startswith("50.0") and shares["random"] == "–"
+    assert "30.0" in section.table_caption and "area" in section.table_caption
+    numbers = section.numbers().set_index("arm")
+    assert numbers["saliency_inside_mean"]["imagenet"] == pytest.approx(0.3)
 
 
 def test_ties_are_lines_beside_the_dots(study):

@@ -45,6 +45,7 @@ from tests.report.full_study import ARMS, FAMILIES, FRACTIONS, example
 UNASKED = (
     *("claims", "label_efficiency", "robustness", "shortcut", "external", "detail"),
     "linear_head",
+    "saliency_inside",
 )
 
 

@@ -111,6 +111,16 @@ def side_columns(result: StudyResult) -> list[Column]:
                 robustness.mean.get,
             )
         )
+    if (answer := result.saliency_inside) and answer.rows:
+        offered.append(
+            Column(
+                "Saliency inside",
+                "saliency_inside",
+                f"Saliency inside: the share within the lesion mask of {count(answer.sampled, 'test image')}; an even "
+                f"map has {percent(answer.rows[0].area)} there, the lesion’s share of the area. –: no map.",
+                lambda arm: row.inside if (row := answer.of_arm(arm)) else None,
+            )
+        )
     if labels := _fewest_labels(result):
         fraction, of_arms = labels
         offered.append(

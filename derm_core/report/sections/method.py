@@ -113,7 +113,12 @@ def data(result: StudyResult) -> Section:
 
 def method(result: StudyResult) -> Section:
     """A sentence or two each: split, looks at the test set, training, choice, intervals, versions."""
-    answers = (result.label_efficiency, result.robustness, result.shortcut)
+    answers = (
+        result.label_efficiency,
+        result.robustness,
+        result.shortcut,
+        result.saliency_inside,
+    )
     lines = rendered_lines(
         "method.txt",
         result=result,

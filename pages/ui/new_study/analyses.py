@@ -1,4 +1,4 @@
-"""Additional analyses of a new study: fewer labels, corruptions, a planted shortcut, a linear head, other sets."""
+"""Additional analyses of a new study: fewer labels, corruptions, a shortcut, a linear head, saliency, other sets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import streamlit as st
 
 from derm_core.config import CORRUPTIONS, StudyConfig
 from derm_core.data.classmaps import class_map
+from derm_core.data.on_demand import will_have_masks
 from derm_core.errors import DermError
-from derm_core.study.presets import LABEL_FRACTIONS, SHORTCUT
+from derm_core.study.presets import LABEL_FRACTIONS, SALIENCY_IMAGES, SHORTCUT
 from derm_core.workspace import Workspace
 from pages.ui import cached
 
@@ -17,7 +18,7 @@ from pages.ui import cached
 def choose_questions(
     workspace: Workspace, base: StudyConfig, frozen: bool, full: bool, tag: str
 ) -> dict[str, Any]:
-    """Fewer labels, corruptions, a planted shortcut, a linear head, other sets. What trains heads: frozen alone."""
+    """The answers to what a study can be asked beyond its main table. What trains heads: frozen alone."""
     fractions = base.label_fractions or LABEL_FRACTIONS
     shares = ", ".join(f"{100 * share:g}" for share in fractions)
     one_split = not base.folds
@@ -50,6 +51,16 @@ def choose_questions(
             disabled=not frozen,
             help="Every arm also with a linear classifier: does the result depend on the two layers?",
         )
+        masks = will_have_masks(workspace, base.dataset)
+        saliency = st.toggle(
+            "Saliency in lesions",
+            bool(base.saliency_images) or (full and masks and one_split),
+            key=f"saliency-{tag}-{masks}",
+            disabled=not (masks and one_split),
+            help=f"How much of each arm's saliency lies inside the lesion, on {SALIENCY_IMAGES} test images with a "
+            "mask. Transformers take sixteen passes for each image."
+            + ("" if masks else " This dataset has no lesion masks: add them on Data."),
+        )
     others = _datasets_with_common_classes(workspace, base.dataset) if one_split else []
     none = "No other dataset with these classes here" if one_split else "Not in folds"
     external = st.multiselect(
@@ -66,6 +77,7 @@ def choose_questions(
         "corruptions": CORRUPTIONS if corruptions and one_split else (),
         "shortcut": SHORTCUT if shortcut and frozen and one_split else (),
         "linear_head": linear and frozen,
+        "saliency_images": SALIENCY_IMAGES if saliency and masks and one_split else 0,
         "external": tuple(external),
     }
 

@@ -19,6 +19,7 @@ from derm_core.report.sections import (
     networks,
     paper,
     robustness,
+    saliency,
     shortcut,
     subgroups,
     verdict,
@@ -89,7 +90,7 @@ def differences_tab(workspace: Workspace, result: StudyResult) -> None:
         )
         sections = (metrics.differences(result, metric), metrics.sensitivity(result))
         draw(*sections, metrics.mcnemar(result), file=result.run_id)
-    draw(linear_head.linear_head(result), file=result.run_id)
+    draw(linear_head.linear_head(result), saliency.saliency_inside(result), file=result.run_id)
 
 
 def labels_tab(workspace: Workspace, result: StudyResult) -> None:
