@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import timm
 import torch
 
 from ..config import BackboneConfig
@@ -42,6 +41,8 @@ def check_width(card: Card, network: FeatureNetwork) -> None:
 
 def _check_skeleton(card: Card) -> None:
     """Compare the tensors of the network with the file's before memory is taken for them."""
+    import timm
+
     try:
         with torch.device("meta"):
             body = timm.create_model(

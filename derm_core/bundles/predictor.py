@@ -81,7 +81,8 @@ class Predictor:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(0)
         example = torch.randn(1, 3, self.size, self.size, generator=generator)
-        self._classifier = fold(bundle.classifier, example)
+        with compute_slot():  # two threads on busy cores would take several times as long
+            self._classifier = fold(bundle.classifier, example)
 
     def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, S, S, 3) -> float32 features (N, D) and logits (N, C), before the temperature.

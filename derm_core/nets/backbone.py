@@ -1,4 +1,7 @@
-"""Backbones: any timm architecture up to a stage, and extractors (backbone + weights + normalisation)."""
+"""Backbones: any timm architecture up to a stage, and extractors (backbone + weights + normalisation).
+
+timm is imported where it is needed: a ResNet-18 and 34 are built without it (`resnet`).
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.layers import Format
-from timm.models import group_parameters, is_model, model_entrypoint
-from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from ..config import BackboneConfig
 from ..config.shared import ImageForm
 from ..errors import ConfigError, WeightsUnavailable
 from ..files import sha256_file
+from .resnet import BLOCKS, WIDTHS, ResNet
 from .weights import find_weights
 
 # Families whose default is one fixed image size, and the argument that frees them of it.
@@ -58,49 +57,36 @@ class FeatureNetwork(nn.Module):
         return {}
 
 
-# Feature networks that hold the blocks behind their last stage as well.
-KEEPS_ALL_BLOCKS = (EfficientNetFeatures, MobileNetV3Features)
-
-
 class Backbone(FeatureNetwork):
     """A timm architecture up to one stage: images (B, 3, H, W) -> map (B, D, h, w).
 
-    width: D. reduction: H / h. model_args: timm arguments beside the default (kept, so that a
-    stored backbone is rebuilt alike). Layers behind the stage are not kept. Raises ConfigError for
-    an architecture that timm does not know, or whose feature_info does not list the stage.
+    width: D. reduction: H / h. last: timm's name of the last module. model_args: timm arguments
+    beside the default (kept, so that a stored backbone is rebuilt alike). Layers behind the stage
+    are not kept. Raises ConfigError for an architecture that timm does not know, or whose
+    feature_info does not list the stage.
     """
 
     def __init__(self, config: BackboneConfig, model_args: Mapping[str, Any] | None = None):
         super().__init__()
         self.architecture, self.stage = config.architecture, config.stage
         self.model_args = dict(model_args or {})
-        if not is_model(config.architecture):
-            near = ", ".join(timm.list_models(f"*{config.architecture.split('.')[0][:6]}*")[:5])
-            raise ConfigError(
-                f"architecture is {config.architecture!r}; allowed: a timm model name"
-                + (f", such as {near}." if near else ".")
-            )
-        try:
-            self.body = feature_list(config.architecture, (config.stage,), self.model_args)
-        except (IndexError, AssertionError) as error:
-            raise ConfigError(
-                f"stage is {config.stage}; {config.architecture} does not have that many: "
-                "choose a lower one."
-            ) from error
-        except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
-            raise ConfigError(
-                f"architecture {config.architecture!r} cannot give features of a stage "
-                f"({error}); choose another, such as resnet18 or convnext_tiny."
-            ) from error
+        if is_own(config, self.model_args):
+            self.body: Any = ResNet(config.architecture, config.stage)
+            stage: dict[str, Any] = self.body.feature_info[-1]
+            self.width, self.reduction = stage["num_chs"], stage["reduction"]
+            self.last, self.channels_last = stage["module"], False
+            return
+        self.body = _timm_body(config, self.model_args)
         info = self.body.feature_info
         self.width, self.reduction = info.channels()[-1], info.reduction()[-1]
-        self._trim(info.module_name()[-1])
-        self.channels_last = getattr(self.body, "output_fmt", None) == Format.NHWC
+        self.last = info.module_name()[-1]
+        self._trim()
+        self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
 
-    def _trim(self, last: str) -> None:
+    def _trim(self) -> None:
         """EfficientNet-like families keep every block; those behind the stage are dropped here."""
-        if last.startswith("blocks.") and isinstance(self.body, KEEPS_ALL_BLOCKS):
-            blocks = list(self.body.blocks)[: int(last.split(".")[1]) + 1]
+        if self.last.startswith("blocks.") and keeps_all_blocks(self.body):
+            blocks = list(self.body.blocks)[: int(self.last.split(".")[1]) + 1]
             self.body.blocks = nn.Sequential(*blocks)
 
     @property
@@ -110,6 +96,9 @@ class Backbone(FeatureNetwork):
 
     def layers(self) -> dict[str, int]:
         """Layer of each parameter, from 0 (the stem) upwards: stages or blocks, as timm groups the architecture."""
+        import timm
+        from timm.models import group_parameters
+
         with torch.device("meta"):
             full = cast(
                 Any, timm.create_model(self.architecture, pretrained=False, **self.model_args)
@@ -137,8 +126,48 @@ class Backbone(FeatureNetwork):
         return self(x_bchw).float().mean(dim=(2, 3))
 
 
+def is_own(config: BackboneConfig, model_args: Mapping[str, Any]) -> bool:
+    """Whether a backbone is built without timm."""
+    return config.architecture in BLOCKS and 1 <= config.stage <= len(WIDTHS) and not model_args
+
+
+def _timm_body(config: BackboneConfig, model_args: Mapping[str, Any]) -> Any:
+    """`feature_list` of one stage. Raises ConfigError as `Backbone` does."""
+    import timm
+    from timm.models import is_model
+
+    if not is_model(config.architecture):
+        near = ", ".join(timm.list_models(f"*{config.architecture.split('.')[0][:6]}*")[:5])
+        raise ConfigError(
+            f"architecture is {config.architecture!r}; allowed: a timm model name"
+            + (f", such as {near}." if near else ".")
+        )
+    try:
+        return feature_list(config.architecture, (config.stage,), model_args)
+    except (IndexError, AssertionError) as error:
+        raise ConfigError(
+            f"stage is {config.stage}; {config.architecture} does not have that many: "
+            "choose a lower one."
+        ) from error
+    except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
+        raise ConfigError(
+            f"architecture {config.architecture!r} cannot give features of a stage "
+            f"({error}); choose another, such as resnet18 or convnext_tiny."
+        ) from error
+
+
+def keeps_all_blocks(body: nn.Module) -> bool:
+    """Whether a feature network of timm holds the blocks behind its last stage as well."""
+    from timm.models.efficientnet import EfficientNetFeatures
+    from timm.models.mobilenetv3 import MobileNetV3Features
+
+    return isinstance(body, (EfficientNetFeatures, MobileNetV3Features))
+
+
 def feature_list(architecture: str, stages: tuple[int, ...], model_args: Mapping[str, Any]) -> Any:
     """timm's network of an architecture that gives the maps of some stages, for any image size."""
+    import timm
+
     return timm.create_model(
         architecture,
         pretrained=False,
@@ -151,6 +180,8 @@ def feature_list(architecture: str, stages: tuple[int, ...], model_args: Mapping
 
 def family_of(architecture: str) -> str:
     """timm's module that defines an architecture."""
+    from timm.models import model_entrypoint
+
     return model_entrypoint(architecture).__module__.rsplit(".", 1)[-1]
 
 
@@ -205,6 +236,9 @@ def load_timm_state(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
     wanted = backbone.body.state_dict()
     missing = _missing(wanted, state)
     if missing:
+        import timm
+        from timm.models import model_entrypoint
+
         module = model_entrypoint(backbone.architecture).__module__
         convert = getattr(__import__(module, fromlist=["_"]), "checkpoint_filter_fn", None)
         if convert:

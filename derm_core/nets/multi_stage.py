@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .backbone import KEEPS_ALL_BLOCKS, Backbone, FeatureNetwork, feature_list
+from .backbone import Backbone, FeatureNetwork, feature_list, keeps_all_blocks
 
 
 class MultiStage(FeatureNetwork):
@@ -27,7 +27,7 @@ class MultiStage(FeatureNetwork):
             raise ConfigError("stage is 0; allowed: 1 or more for the features of two stages.")
         stages = (self.stage - 1, self.stage)
         self.body = feature_list(self.architecture, stages, self.model_args)
-        if isinstance(self.body, KEEPS_ALL_BLOCKS):  # as Backbone drops the blocks behind its stage
+        if keeps_all_blocks(self.body):  # as Backbone drops the blocks behind its stage
             blocks = list(self.body.blocks)[: len(backbone.body.blocks)]
             self.body.blocks = nn.Sequential(*blocks)
         self.body.load_state_dict(backbone.body.state_dict(), strict=True)

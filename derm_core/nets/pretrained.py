@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ..arms import POOLINGS, OwnArchitecture
@@ -72,6 +70,9 @@ class PretrainedNetwork(FeatureNetwork):
 
     def layers(self) -> dict[str, int]:
         """Layer of each parameter below the classifier: stages or blocks, as timm groups the architecture."""
+        import timm
+        from timm.models import group_parameters
+
         with torch.device("meta"):
             full: Any = timm.create_model(
                 self.architecture, pretrained=False, num_classes=1, **self.model_args
@@ -150,6 +151,8 @@ def _size_arguments(architecture: str, size: int) -> Iterator[dict[str, Any]]:
 def _create(
     architecture: str, arguments: Mapping[str, Any], state: Mapping[str, Tensor] | None
 ) -> Any:
+    import timm
+
     if state is None:
         return timm.create_model(architecture, pretrained=False, num_classes=0, **arguments)
     overlay = {"state_dict": dict(state), "custom_load": False}
@@ -217,8 +220,7 @@ def _network(
             f"The weights in {weights.path.name} ({weights.source}) cannot be used for {source.architecture}: {detail} "
             "Replace or remove that file, or choose another arm."
         ) from error
-    end = backbone.body.feature_info.module_name()[-1]
-    return backbone.eval(), own.label.replace(own.name, f"{own.name} to {end}", 1)
+    return backbone.eval(), own.label.replace(own.name, f"{own.name} to {backbone.last}", 1)
 
 
 def pooling_name(network: FeatureNetwork) -> str:

@@ -1,6 +1,9 @@
 """A bundle of a whole network: stored and built again, and a card that asks for another one is refused."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -60,3 +63,24 @@ def test_another_network_than_the_files_is_refused_before_memory_is_taken(change
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(BundleError):
         load_bundle(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_the_models_that_ship_answer_without_timm(tmp_path):
+    code = """
+import sys
+from PIL import Image
+from derm_core.bundles.predict import predict_images
+from derm_core.insight.traversal_sources import open_traversal
+from derm_core.published import published_studies
+from derm_core.workspace import Workspace
+workspace = Workspace.open()
+found = predict_images(workspace, None, [("grey", Image.new("RGB", (64, 64), "grey"))])
+assert len(found.images) == 1 and len(found.images[0].arms) > 1
+for study in published_studies():
+    if study.about.vae:
+        open_traversal(workspace, study.about.vae.source)
+assert not {"timm", "torchvision", "torch._dynamo", "scipy.stats"} & set(sys.modules)
+"""
+    environment = {**os.environ, "DERM_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
