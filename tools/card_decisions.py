@@ -36,10 +36,16 @@ def refresh(folder: Path, dataset_name: str, workspace: Workspace) -> None:
     """Measure a bundle's decisions and write them into its card.
 
     Raises:
-        DataError: the dataset does not have the split that the card names.
+        DataError: the dataset does not have the split that the card names, or marks decided which of its
+            images and labels were used.
     """
     bundle = load_classifier(folder)
     dataset, card = load_dataset(workspace, dataset_name), bundle.card
+    if card.split.marks:
+        raise DataError(
+            f"{card.name} was trained and tested {card.split.marks}, which this does not repeat: publish its study "
+            "again."
+        )
     used = used_images(dataset, card.split.rule)
     ids = dataset.frame["image_id"].to_numpy()[used.rows]
     if (
