@@ -30,7 +30,8 @@ from .bundle import Bundle, ExtractorBundle
 
 OPSET = 18
 NEEDED = ("onnx", "onnxscript")  # torch.onnx.export writes with both
-PARITY = 1e-4  # largest difference from PyTorch that is accepted
+# Largest difference from PyTorch that is accepted: of probabilities, and of other values v, as a part of max(1, |v|).
+PARITY = 1e-4
 PREPARATION = (
     "EXIF orientation applied, colour profile converted to sRGB, transparency over white; the short side resized to "
     "input_size pixels ({filter}, antialiased), the centre square cut out; uint8, RGB, height × width × 3"
@@ -45,8 +46,9 @@ class OnnxModel:
     Attributes:
         data: the file.
         outputs: names of the outputs.
-        difference: largest absolute difference of an output from PyTorch's on random images; None where
-            onnxruntime is not installed, so that nothing was compared.
+        difference: largest difference of an output from PyTorch's on random images, of probabilities in
+            absolute terms, of others relative to values above 1; None where onnxruntime is not
+            installed, so that nothing was compared.
     """
 
     data: bytes
@@ -107,8 +109,8 @@ def export_onnx(bundle: Bundle | ExtractorBundle) -> OnnxModel:
     """A loaded model as ONNX; the number of images is free, their size that of the card.
 
     Raises:
-        BundleError: a package is missing, its architecture cannot be exported, or what ONNX computes is
-            not what PyTorch does.
+        BundleError: a package is missing, its architecture cannot be exported, it is too large for one
+            file, or what ONNX computes is not what PyTorch does.
     """
     require_onnx()
     network = _Classifier(bundle) if isinstance(bundle, Bundle) else _Extractor(bundle)
@@ -132,8 +134,20 @@ def export_onnx(bundle: Bundle | ExtractorBundle) -> OnnxModel:
     proto = cast(Any, program).model_proto
     for key, text in _metadata(bundle).items():
         proto.metadata_props.add(key=key, value=text)
-    data = proto.SerializeToString()
+    data = _serialised(bundle, proto)
     return OnnxModel(data, network.outputs, _difference(bundle.name, network, data, images))
+
+
+def _serialised(bundle: Bundle | ExtractorBundle, proto: Any) -> bytes:
+    """The file. Raises BundleError above the 2 GB of a protobuf message."""
+    try:
+        data: bytes = proto.SerializeToString()
+    except Exception as error:  # ValueError or EncodeError, by the version of protobuf
+        raise BundleError(
+            f"{bundle.name} ({bundle.card.parameters:,} parameters) does not fit into one ONNX file, which holds at "
+            "most 2 GB: publish a smaller network, or use it from Python (derm_core.load_extractor)."
+        ) from error
+    return data
 
 
 def _random_images(size: int) -> np.ndarray:
@@ -190,11 +204,20 @@ def _difference(
     theirs = session.run(list(network.outputs), {"images": images})
     with torch.inference_mode():
         ours = network(torch.from_numpy(images))
-    differences = [np.abs(a - b.numpy()).max() for a, b in zip(theirs, ours, strict=True)]
-    largest = float(max(differences))
-    if not largest <= PARITY:
+    ours_by_name = dict(zip(network.outputs, (one.numpy() for one in ours), strict=True))
+    return _parity(name, dict(zip(network.outputs, theirs, strict=True)), ours_by_name)
+
+
+def _parity(name: str, theirs: dict[str, np.ndarray], ours: dict[str, np.ndarray]) -> float:
+    """The largest difference of outputs, see `OnnxModel.difference`. Raises BundleError above PARITY."""
+    differences = {}
+    for output, value in ours.items():
+        scale = 1.0 if output == "probabilities" else np.maximum(1.0, np.abs(value))
+        differences[output] = float((np.abs(theirs[output] - value) / scale).max())
+    worst = max(differences, key=lambda output: np.nan_to_num(differences[output], nan=np.inf))
+    if not differences[worst] <= PARITY:
         raise BundleError(
-            f"{name} was not written: as ONNX it computes other values than in PyTorch (by {largest:.2g}; allowed is "
-            f"{PARITY:g})."
+            f"{name} was not written: as ONNX it computes other {worst} than in PyTorch (by "
+            f"{differences[worst]:.2g}; allowed is {PARITY:g})."
         )
-    return largest
+    return differences[worst]

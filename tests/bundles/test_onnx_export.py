@@ -1,6 +1,7 @@
 """Models as ONNX: onnxruntime computes what the product computes, and the file says how to use it."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +117,31 @@ def test_a_whole_transformer_is_exported_for_any_number_of_images(tmp_path):
     with torch.inference_mode():
         logits = classifier(normalise(torch.from_numpy(pictures), card.mean, card.std))
     np.testing.assert_allclose(run(data, pictures)["logits"], logits.numpy(), atol=LIMIT)
+
+
+def test_large_features_may_differ_by_their_last_digits_and_probabilities_may_not():
+    large = np.array([[3000.0, -0.5]], np.float32)
+    ours = {"features": large, "logits": large, "probabilities": np.array([[0.5, 0.5]])}
+    near = ours | {"features": large * (1 + 5e-5)}
+    assert 4e-5 < onnx_export._parity("small", near, ours) < 6e-5
+    for name, error in (("features", 1.0), ("logits", [[0.0, 2e-4]]), ("probabilities", 2e-4)):
+        with pytest.raises(BundleError, match=f"computes other {name} than"):
+            onnx_export._parity("small", ours | {name: ours[name] + error}, ours)
+    with pytest.raises(BundleError, match="computes other logits than"):
+        onnx_export._parity("small", ours | {"logits": large * np.nan}, ours)
+
+
+def test_a_network_above_two_gigabytes_is_refused(classifier, tmp_path, monkeypatch):
+    class Proto:
+        metadata_props = SimpleNamespace(add=lambda **entry: None)
+
+        def SerializeToString(self):
+            raise ValueError("Message onnx.ModelProto exceeds maximum protobuf size of 2GB")
+
+    monkeypatch.setattr(onnx_export, "require_onnx", lambda: None)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: SimpleNamespace(model_proto=Proto()))
+    with pytest.raises(BundleError, match=r"small .* at most 2 GB: publish a smaller network"):
+        export_onnx(Bundle("small", tmp_path, make_card(), classifier))
 
 
 def test_missing_packages_are_named_with_what_to_install(monkeypatch):
