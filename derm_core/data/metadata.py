@@ -3,7 +3,8 @@
 Age is standardised, sex and site are one-hot, as usual beside dermoscopic images (Gessert et al. 2020,
 doi:10.1016/j.mex.2020.100864). What is missing is a category of its own: of sex and site one more
 column, of age a column that marks it, with the mean in the place of the age. Mean, standard deviation
-and categories are those of the training images.
+and categories are those of the training images; what none of them lacks has no such column, which
+nothing could be learnt from.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class EncodedMetadata:
         columns: (D,) what each feature is: "age", "age missing", "sex male", "site missing" …
         fields: those of FIELDS that the dataset has.
         missing: {field: images of the dataset that lack it}.
-        unseen: {field: images with a value that no training image has}; they have 0 in all its columns.
+        unseen: {field: images with a value that no training image has}; they have 0 in all its columns, as
+            those have that lack what no training image lacks.
     """
 
     values_nd: np.ndarray
@@ -51,7 +53,11 @@ class EncodedMetadata:
             )
             parts[-1] += " and a feature that marks it" * marked
         if categories:
-            parts.append(f"{listed(categories)} one-hot, missing values a category of their own")
+            parts.append(f"{listed(categories)} one-hot")
+            own = [name for name in categories if f"{name} {MISSING}" in self.columns]
+            if own:
+                of = "" if own == categories else f" of {listed(own)}"
+                parts[-1] += f", missing values{of} a category of their own"
         missing = ", ".join(
             f"{name} of {count(number, 'image')}" for name, number in self.missing.items() if number
         )
@@ -60,6 +66,16 @@ class EncodedMetadata:
             text += (
                 f" Images with a value that no training image has count as none of the categories: "
                 f"{', '.join(unseen)}."
+            )
+        late = [
+            f"{name} ({self.missing[name]:,})"
+            for name in self.fields
+            if self.missing[name] and f"{name} {MISSING}" not in self.columns
+        ]
+        if late:
+            text += (
+                f" No training image lacks {', '.join(late)}: images that do have 0 in all its features, which for "
+                "age is the mean."
             )
         return text
 
@@ -137,10 +153,10 @@ def _age(values: pd.Series, known: np.ndarray, train: np.ndarray) -> tuple[np.nd
 def _category(
     name: str, values: pd.Series, known: np.ndarray, train: np.ndarray
 ) -> tuple[np.ndarray, list[str], int]:
-    """A column for each value of the training images, missing the last of them; images with another value."""
+    """A column for each value of the training images, missing the last of them; images with another known value."""
     texts = np.where(known, values.astype(str).str.strip().str.casefold(), "")
     categories = sorted(set(texts[train]) - {""})
     categories += [""] * bool((~known[train]).any())
     block = texts[:, None] == np.array(categories, dtype=object)[None]
     names = [f"{name} {category or MISSING}" for category in categories]
-    return block, names, int((~block.any(1)).sum())
+    return block, names, int((known & ~block.any(1)).sum())

@@ -69,6 +69,17 @@ def test_what_no_training_image_lacks_has_no_column_of_its_own(dataset):
     assert "and a feature that marks it" not in late.describe()
 
 
+def test_missing_values_that_training_lacks_are_counted_as_missing(dataset):
+    site = ["back"] * 70 + [None] * 15 + ["acral"] * 5
+    late = encode_metadata(with_columns(dataset, age=None, site=site), TRAIN)
+    assert late.columns == ("sex female", "sex male", "sex missing", "site back")
+    assert late.missing["site"] == 15 and late.unseen == {"sex": 0, "site": 5}
+    assert not late.values_nd[70:, 3].any()
+    text = late.describe()
+    assert "one-hot, missing values of sex a category of their own" in text
+    assert "site (5)" in text and "No training image lacks site (15)" in text
+
+
 def test_numbers_stored_as_text_are_read(dataset):
     texts = with_columns(dataset, age=pd.Series(dataset.frame["age"]).map("{:g}".format))
     np.testing.assert_array_equal(
