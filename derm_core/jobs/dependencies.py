@@ -6,14 +6,19 @@ folds.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..arms import arm_embeddings, arm_kind
 from ..config import EmbedConfig, PretrainConfig, RunConfig, StudyConfig, from_dict, to_dict
 from ..config.recipes import with_equal_views
 from ..errors import ConfigError, RunError
-from ..files import read_json
-from ..workspace import Workspace
+from ..files import read_json, sha256_file
+from ..workspace import RunFiles, Workspace, weights_folder
 from .store import Run, RunStore
 
 # States in which a run of the same config is used, best first.
@@ -59,7 +64,8 @@ def matching_run(
     """The run of the same config.
 
     The `vae_run` and `recipe_runs` of a study that describes its pretraining do not count. A run that is about to
-    be cancelled, or was made of former content of its dataset, does not match.
+    be cancelled, or was made of former content of its dataset, or of weights or vectors that were exchanged under one
+    name, does not match.
 
     Args:
         workspace: whose runs are searched.
@@ -88,16 +94,60 @@ def _identity(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
-    """Whether a finished run was made of other content than the dataset of that name holds now."""
+    """Whether a run was made of other content, weights or vectors than those of the same names now."""
     files = workspace.run(run_id)
     try:
-        if files.vae.exists():
-            fingerprint = read_json(files.vae)["dataset_fingerprint"]
-        else:
-            fingerprint = read_json(files.study)["dataset"]["fingerprint"]
-        return bool(fingerprint != read_json(workspace.dataset(dataset).info)["fingerprint"])
-    except (OSError, ValueError, KeyError):
-        return False
+        record = read_json(files.vae if files.vae.exists() else files.study)
+        made_of = record.get("dataset_fingerprint") or record["dataset"]["fingerprint"]
+        if made_of != read_json(workspace.dataset(dataset).info)["fingerprint"]:
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        record = {}
+    return any(
+        _current_hash(workspace, dataset, arm, info) not in (None, info["sha256"])
+        for arm, info in _used_weights(files, record)
+    )
+
+
+def _used_weights(
+    files: RunFiles, record: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(arm, what is known of its weights) of a study, from its protocol and its results; with a SHA-256 each."""
+    with contextlib.suppress(OSError, ValueError, KeyError):  # not begun, or by an earlier version
+        yield from read_json(files.protocol)["content"].get("weights", {}).items()
+    for entry in record.get("arms", {}).values():
+        for parts in (entry.get("extractor") or {}).get("variants", ()):
+            yield from (
+                (part["name"], part["info"]) for part in parts if part["info"].get("sha256")
+            )
+
+
+def _current_hash(
+    workspace: Workspace, dataset: str, arm: str, info: Mapping[str, Any]
+) -> str | None:
+    """SHA-256 of what an arm's name stands for now, as far as that can be exchanged; None where it is not here."""
+    model = arm.removeprefix("bundle:") if arm_kind(arm) == "bundle" else info.get("extractor")
+    file = str(info.get("file") or "")
+    try:
+        if name := arm_embeddings(arm):
+            described = read_json(workspace.dataset(dataset).embeddings / f"{name}.json")
+            return str(described["sha256"])
+        if model:
+            cards = [shelf / model / "card.json" for shelf in workspace.shelves()]
+            return str(read_json(next(card for card in cards if card.is_file()))["sha256"])
+        if file.endswith(".safetensors") and Path(file).name == file:
+            path = weights_folder() / file
+            state = path.stat()
+            return _file_hash(path, state.st_mtime_ns, state.st_size)
+    except (OSError, ValueError, KeyError, StopIteration):
+        return None
+    return None
+
+
+@functools.lru_cache(maxsize=64)
+def _file_hash(path: Path, changed_ns: int, size: int) -> str:
+    """SHA-256 of a file, once for each of its states."""
+    return sha256_file(path)
 
 
 def fold_studies(config: StudyConfig) -> list[StudyConfig]:

@@ -7,13 +7,15 @@ the dataset. Class priors are those of the training images of the fold that test
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..arms import in_order
+from ..arms import arm_kind, in_order
 from ..config import StudyConfig, from_dict
 from ..data.manifest import load_dataset
 from ..data.splits import SPLITS, split_fingerprint
@@ -117,6 +119,7 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
         _read(config, data, of_fold, number, run)
         for number, (of_fold, run) in enumerate(zip(used, runs, strict=False), start=1)
     ]
+    _require_same_weights(folds)
     chosen = _chosen(folds)
     arms = list(settle([arm for arm in _arms(folds) if arm not in KINDS], chosen))
     trained = {arm: _trained_arm(config, data, folds, arm) for arm in arms}
@@ -165,6 +168,35 @@ def _read(
             "now; give the same command again, so that it is made anew."
         )
     return Fold(number, run, result, used.split)
+
+
+def _require_same_weights(folds: list[Fold]) -> None:
+    """Raise RunError where what an arm's name stands for was exchanged between two folds."""
+    first, known = folds[0], _weights(folds[0].result)
+    for fold in folds[1:]:
+        theirs = _weights(fold.result)
+        if other := [name for name in known if theirs.get(name, known[name]) != known[name]]:
+            raise RunError(
+                f"Fold {fold.number} ({fold.run.id}) read other weights or vectors under {', '.join(other)} than fold "
+                f"{first.number} ({first.run.id}): delete the one that read the former ones and give the same command "
+                "again."
+            )
+
+
+def _weights(result: StudyResult) -> dict[str, str]:
+    """{extractor: SHA-256 of its weights or vectors}, but for those that every fold pretrains or draws anew."""
+    variants = [one.extractor["variants"] for one in result.arms.values() if one.extractor]
+    parts = [part for variant in variants for parts in variant for part in parts]
+    return {
+        part["name"]: part["info"]["sha256"]
+        for part in parts
+        if part["info"].get("sha256") and not _is_of_fold(part)
+    }
+
+
+def _is_of_fold(part: Mapping[str, Any]) -> bool:
+    """Whether an extractor is a pretraining of the study's own."""
+    return arm_kind(part["name"]) in ("vae", "recipe") and "run" in part["info"]
 
 
 def _arms(folds: list[Fold]) -> list[str]:

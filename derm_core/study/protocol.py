@@ -41,7 +41,7 @@ from .seen import seen_by
 from .study_data import StudyData, prepare, record_marks, record_task, with_stores
 from .study_result import Grid, study_json
 from .trained_arm import TrainedStudy
-from .weight_sources import check_sources
+from .weight_sources import check_sources, named_weights
 
 
 def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
@@ -81,14 +81,18 @@ def _one_split(
     device = training_device(config.device)
     with current().main_first():
         dataset = yield from open_for_run(workspace, config.dataset)
-        protocol = fix_protocol(config, dataset.fingerprint, run)
+        fitting, notes = fitting_arms(config)
+        arms, missing = resolve_arms(fitting, workspace)
+        protocol = fix_protocol(config, dataset.fingerprint, run, named_weights(config, arms))
         data = yield from prepare(config, workspace)
         record_task(run, data)
         record_marks(run, config, data.dataset)
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
         if config.saliency_images:
             draw_sample(data, config)  # as are images without masks
-        arms, notes = _arms(config, workspace, data)
+        notes += [*_about_data(config, data), *missing]
+        notes += check_sources(config, workspace, data, arms) + _about_arms(data, arms)
+        arms = [_with_seen(arm, data, workspace) for arm in arms]
         forms = [part.form for arm in arms for part in arm.parts]
         data = yield from with_stores(data, workspace, forms)
     if protocol:
@@ -127,25 +131,25 @@ def _one_split(
     return {**answers, **study_json(conclude(result, study.curves))}
 
 
-def _arms(
-    config: StudyConfig, workspace: Workspace, data: StudyData
-) -> tuple[list[Arm], list[str]]:
-    """The arms of a study, built, and notes on what is left out or differs."""
-    fitting, notes = fitting_arms(config)
-    arms, missing = resolve_arms(fitting, workspace)
+def _about_data(config: StudyConfig, data: StudyData) -> list[str]:
+    """Notes on the split, the task and the marks of a study."""
+    notes = []
     if data.official:
-        notes.insert(0, describe_official(data.official))
+        notes.append(describe_official(data.official))
     elif unused := describe_unused(data.dataset):
         notes.append(unused)
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
     if config.marks:
         notes.append(describe_used(config.marks, config.pretrain))
-    notes += missing + check_sources(config, workspace, data, arms) + _enlarged(data, arms)
-    notes += dict.fromkeys(
-        part.info["encoding"] for arm in arms for part in arm.parts if "encoding" in part.info
-    )
-    return [_with_seen(arm, data, workspace) for arm in arms], notes
+    return notes
+
+
+def _about_arms(data: StudyData, arms: list[Arm]) -> list[str]:
+    """Notes on enlarged images, and on how what is no image became features."""
+    infos = [part.info for arm in arms for part in arm.parts]
+    encodings = dict.fromkeys(info["encoding"] for info in infos if "encoding" in info)
+    return [*_enlarged(data, arms), *encodings]
 
 
 def _enlarged(data: StudyData, arms: list[Arm]) -> list[str]:

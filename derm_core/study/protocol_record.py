@@ -14,6 +14,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..arms import in_order
@@ -33,7 +34,10 @@ from .roles import choose_pair, gap_pairs, headline_pairs, is_primary, own_netwo
 from .study_result import StudyResult
 from .summaries import FixedProtocol
 
+Weights = Mapping[str, Mapping[str, str]]  # {arm: its file and SHA-256}
+
 SCHEMA = 1  # of the content
+NO_WEIGHTS: Weights = MappingProxyType({})
 # What the supervisor fills in, or what changes no number.
 NOT_FIXED = ("schema", "kind", "fold", "fold_runs", "recipe_runs", "device", "devices", "preset")
 SPLIT = ("splits", "split_seed", "max_images", "draw")
@@ -67,12 +71,15 @@ HEADLINE = (
 )
 
 
-def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
+def protocol_content(
+    config: StudyConfig, fingerprint: str, weights: Weights = NO_WEIGHTS
+) -> dict[str, Any]:
     """What a study fixes, as JSON values.
 
     Args:
         config: of the study, or of one of its folds.
         fingerprint: of the dataset's content.
+        weights: what stands behind names that can be given to something else, see `weight_sources.named_weights`.
     """
     rest = {key: value for key, value in to_dict(config).items() if key not in NOT_FIXED}
     if config.pretrain:
@@ -112,6 +119,8 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         content["marks"] = marks
     if own_networks(arms):
         content["seen"] = SEEN_RULE
+    if weights:
+        content["weights"] = weights
     plain: dict[str, Any] = to_json(content)
     return plain
 
@@ -127,15 +136,18 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fix_protocol(config: StudyConfig, fingerprint: str, run: RunFiles) -> FixedProtocol | None:
+def fix_protocol(
+    config: StudyConfig, fingerprint: str, run: RunFiles, weights: Weights = NO_WEIGHTS
+) -> FixedProtocol | None:
     """Write the protocol of a study into its run, before a test image is read; a resumed run's stays.
 
-    None where the run has predictions already, but no protocol: an earlier version made them.
+    None where the run has predictions already, but no protocol: an earlier version made them. The
+    arguments are those of `protocol_content`.
 
     Raises:
         RunError: the run was begun under another protocol.
     """
-    content = protocol_content(config, fingerprint)
+    content = protocol_content(config, fingerprint, weights)
     fixed = FixedProtocol(sha256=digest(content), created=time.time(), content=content)
     if run.protocol.exists():
         earlier = _read(run)
@@ -162,9 +174,11 @@ def join_protocols(
     Raises:
         RunError: a fold was made under another.
     """
-    content = protocol_content(config, fingerprint)
-    fixed = FixedProtocol(sha256=digest(content), created=time.time(), content=content)
     protocols = [(fold.run_id, fold.protocol) for fold in folds]
+    first = folds[0].protocol if folds else None
+    weights = first.content.get("weights", NO_WEIGHTS) if first else NO_WEIGHTS
+    content = protocol_content(config, fingerprint, weights)
+    fixed = FixedProtocol(sha256=digest(content), created=time.time(), content=content)
     for run_id, protocol in protocols:
         if protocol and protocol.sha256 != fixed.sha256:
             raise RunError(

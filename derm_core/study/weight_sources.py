@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arms import arm_kind, is_from_elsewhere
 from ..bundles.card import Card
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import StudyConfig, to_dict
@@ -50,6 +51,16 @@ def check_sources(
     for name, info in sorted(bundles.items()):
         notes += _check_bundle(config, data, name, info)
     return notes
+
+
+def named_weights(config: StudyConfig, arms: list[Arm]) -> dict[str, dict[str, str]]:
+    """{arm: file and SHA-256} of vectors, files and models that a study knows by names, which others can get later."""
+    parts = {part.name: part.info for arm in arms for part in arm.parts}
+    return {
+        name: {key: str(info[key]) for key in ("file", "sha256") if info.get(key)}
+        for name, info in sorted(parts.items())
+        if name in config.parts and is_from_elsewhere(name) and arm_kind(name) != "run"
+    }
 
 
 def transductive(arms: list[Arm]) -> list[str]:

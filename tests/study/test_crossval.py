@@ -352,3 +352,21 @@ def test_trackers_get_a_line_a_seed_from_means_over_folds(finished):
     }
     assert len(table) == 3 * 2 * len(table["epoch"].unique())
     assert last[0].value == pytest.approx(table[table["epoch"] == 6]["val_loss"].mean())
+
+
+def test_folds_that_read_other_weights_under_one_name_are_not_joined(finished):
+    workspace, config, _ = finished
+    files = [workspace.run(run_id).study for run_id in config.fold_runs]
+    before = [file.read_bytes() for file in files]
+    try:
+        for file, sha256 in zip(files, ("1", "1", "2"), strict=True):
+            result = read_json(file)
+            for [part] in result["arms"]["random"]["extractor"]["variants"]:
+                part |= {"name": "embeddings:clip", "info": {"sha256": sha256}}
+            write_json(file, result)
+        with pytest.raises(RunError, match=r"Fold 3 .* under embeddings:clip than fold 1 .*delete"):
+            join_folds(config, workspace)
+    finally:
+        for file, content in zip(files, before, strict=True):
+            file.write_bytes(content)
+    join_folds(config, workspace)

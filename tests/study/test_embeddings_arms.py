@@ -10,10 +10,11 @@ from derm_core.commands.embeddings import with_registered
 from derm_core.commands.output import Screen
 from derm_core.config import EmbedConfig, StudyConfig
 from derm_core.data.embedding_files import bring_embeddings
-from derm_core.data.embeddings import register_embeddings
+from derm_core.data.embeddings import embeddings_info, register_embeddings
 from derm_core.errors import ConfigError, DataError, NotFound, RunError
 from derm_core.insight.map_data import map_data
 from derm_core.jobs.preflight import check
+from derm_core.report.sections.protocol import protocol
 from derm_core.study.arms import build_extractors, resolve_arms
 from derm_core.study.protocol import study
 from derm_core.study.roles import choose_pair, counted, headline_pairs, own_networks
@@ -138,6 +139,10 @@ def test_planted_vectors_win_under_the_statistics_of_every_arm(workspace, plante
     assert result.cost.arms[ARM].feature_seconds is None
     assert result.verdict.pair == (ARM, "random")
     assert any("is not known: planted (embeddings)" in text for text in result.verdict.details)
+    sha256 = embeddings_info(workspace, "tiny", "planted").sha256
+    assert result.protocol.content["weights"] == {ARM: {"sha256": sha256}}
+    table = {row["Part"]: row["Fixed"] for row in protocol(result).table}
+    assert table["SHA-256 of weights and vectors"] == f"{ARM} {sha256}"
     assert any("ids from ids, vectors from x" in note for note in result.notes)
     assert {row.arm for row in result.robustness.rows} == {"random"}
     assert "Not asked of planted (embeddings)" in result.robustness.note

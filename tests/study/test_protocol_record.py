@@ -171,3 +171,24 @@ def test_arms_that_saw_the_images_are_counted_only_where_a_setting_says_so():
         FOLDS, "abc"
     )
     assert ["timm:resnet18@64", "random"] in content["secondary_pairs"]["balanced_accuracy"]
+
+
+def test_what_stands_behind_a_name_is_fixed(workspace):
+    study, run = dataclasses.replace(FOLDS, arms=("embeddings:clip", "random")), workspace.run("s")
+    first, other = ({"embeddings:clip": {"sha256": digit * 64}} for digit in "12")
+    fix_protocol(study, "abc", run.create(), first)
+    assert fix_protocol(study, "abc", run, first).content["weights"] == first
+    with pytest.raises(RunError, match="another weights"):
+        fix_protocol(study, "abc", run, other)
+
+    def fold(weights):
+        content = protocol_content(study, "abc", weights)
+        fixed = FixedProtocol(sha256=digest(content), created=1.0, content=content)
+        return dataclasses.replace(study_result(example()), protocol=fixed)
+
+    whole = workspace.run("whole").create()
+    assert (
+        join_protocols(study, "abc", whole, [fold(first), fold(first)]).content["weights"] == first
+    )
+    with pytest.raises(RunError, match=r"tested under another protocol \(another weights\)"):
+        join_protocols(study, "abc", whole, [fold(first), fold(other)])

@@ -40,6 +40,7 @@ def protocol(result: StudyResult) -> Section | None:
         "Split": f"{split['splits']}, seed {split['split_seed']}, "
         + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
         **_marks(content.get("marks")),
+        **_weights(content.get("weights")),
         "Seeds": _values(content["seeds"]),
         "Shares of the labels": _values(content["label_fractions"]) or "all labels only",
         "Metrics": ", ".join(map(quantity_name, content["metrics"])),
@@ -60,6 +61,14 @@ def _marks(marks: Mapping[str, Any] | None) -> dict[str, str]:
         return {}
     used = from_json(UsedMarks, marks)
     return {"Marks of images": f"{used}; SHA-256 of their table {used.sha256}"}
+
+
+def _weights(weights: Mapping[str, Mapping[str, str]] | None) -> dict[str, str]:
+    """The hashes of brought vectors, of networks of their own and of models."""
+    if not weights:
+        return {}
+    each = (f"{arm} {entry.get('sha256', '')}" for arm, entry in weights.items())
+    return {"SHA-256 of weights and vectors": ", ".join(each)}
 
 
 def _primary(pair: Sequence[str], names: Mapping[str, str]) -> str:
