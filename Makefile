@@ -14,7 +14,7 @@ app: $(VENV)/.app  ## install what is needed and open the app on http://localhos
 	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
 
 test: $(VENV)/.test  ## run all tests
-	$(VENV)/bin/python -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not browser" $(PYTEST_ARGS)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m browser $(PYTEST_ARGS)
 
 check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: under two minutes

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from derm_core.data import fetch
 from derm_core.data.downloads import public_set
 from derm_core.data.import_options import ImportSource
 from derm_core.data.manifest import load_dataset, save_dataset
@@ -327,7 +328,10 @@ def test_a_public_set_is_downloaded_and_imported(open_page, workspace, place, tm
 
 
 @pytest.mark.slow
-def test_without_a_connection_the_page_names_the_addresses(open_page, workspace, place, tmp_path):
+def test_without_a_connection_the_page_names_the_addresses(
+    open_page, workspace, place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fetch, "LONGEST_PAUSE_SECONDS", 0.1)
     place.statuses += [503] * 20
     app = agree(open_page("data"), tmp_path / "ham")
     assert len(app.error) == 1 and "127.0.0.1" in app.error[0].value.replace("\\", "")
