@@ -8,6 +8,7 @@ from ..config import BackboneConfig
 from ..nets.backbone import FeatureNetwork, build_backbone
 from ..nets.pretrained import build_pretrained
 from ..nets.pretrained_sources import require_architecture
+from ..nets.timm_models import timm_library
 from .card import WHOLE_NETWORK, Card
 
 
@@ -41,8 +42,7 @@ def check_width(card: Card, network: FeatureNetwork) -> None:
 
 def _check_skeleton(card: Card) -> None:
     """Compare the tensors of the network with the file's before memory is taken for them."""
-    import timm
-
+    timm = timm_library()
     try:
         with torch.device("meta"):
             body = timm.create_model(

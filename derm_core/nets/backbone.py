@@ -21,6 +21,7 @@ from ..config.shared import ImageForm
 from ..errors import ConfigError, WeightsUnavailable
 from ..files import sha256_file
 from .resnet import BLOCKS, WIDTHS, ResNet
+from .timm_models import timm_library
 from .weights import find_weights
 
 # Families whose default is one fixed image size, and the argument that frees them of it.
@@ -96,16 +97,14 @@ class Backbone(FeatureNetwork):
 
     def layers(self) -> dict[str, int]:
         """Layer of each parameter, from 0 (the stem) upwards: stages or blocks, as timm groups the architecture."""
-        import timm
-        from timm.models import group_parameters
-
+        timm = timm_library()
         with torch.device("meta"):
             full = cast(
                 Any, timm.create_model(self.architecture, pretrained=False, **self.model_args)
             )
         known = {
             _canonical(name): layer
-            for name, layer in group_parameters(
+            for name, layer in timm.models.group_parameters(
                 full, full.group_matcher(coarse=True), reverse=True
             ).items()
         }
@@ -133,10 +132,8 @@ def is_own(config: BackboneConfig, model_args: Mapping[str, Any]) -> bool:
 
 def _timm_body(config: BackboneConfig, model_args: Mapping[str, Any]) -> Any:
     """`feature_list` of one stage. Raises ConfigError as `Backbone` does."""
-    import timm
-    from timm.models import is_model
-
-    if not is_model(config.architecture):
+    timm = timm_library()
+    if not timm.models.is_model(config.architecture):
         near = ", ".join(timm.list_models(f"*{config.architecture.split('.')[0][:6]}*")[:5])
         raise ConfigError(
             f"architecture is {config.architecture!r}; allowed: a timm model name"
@@ -158,17 +155,14 @@ def _timm_body(config: BackboneConfig, model_args: Mapping[str, Any]) -> Any:
 
 def keeps_all_blocks(body: nn.Module) -> bool:
     """Whether a feature network of timm holds the blocks behind its last stage as well."""
-    from timm.models.efficientnet import EfficientNetFeatures
-    from timm.models.mobilenetv3 import MobileNetV3Features
-
-    return isinstance(body, (EfficientNetFeatures, MobileNetV3Features))
+    models = timm_library().models
+    families = (models.efficientnet.EfficientNetFeatures, models.mobilenetv3.MobileNetV3Features)
+    return isinstance(body, families)
 
 
 def feature_list(architecture: str, stages: tuple[int, ...], model_args: Mapping[str, Any]) -> Any:
     """timm's network of an architecture that gives the maps of some stages, for any image size."""
-    import timm
-
-    return timm.create_model(
+    return timm_library().create_model(
         architecture,
         pretrained=False,
         features_only=True,
@@ -180,9 +174,8 @@ def feature_list(architecture: str, stages: tuple[int, ...], model_args: Mapping
 
 def family_of(architecture: str) -> str:
     """timm's module that defines an architecture."""
-    from timm.models import model_entrypoint
-
-    return model_entrypoint(architecture).__module__.rsplit(".", 1)[-1]
+    entry = timm_library().models.model_entrypoint(architecture)
+    return str(entry.__module__).rsplit(".", 1)[-1]
 
 
 def build_backbone(
@@ -236,10 +229,8 @@ def load_timm_state(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
     wanted = backbone.body.state_dict()
     missing = _missing(wanted, state)
     if missing:
-        import timm
-        from timm.models import model_entrypoint
-
-        module = model_entrypoint(backbone.architecture).__module__
+        timm = timm_library()
+        module = timm.models.model_entrypoint(backbone.architecture).__module__
         convert = getattr(__import__(module, fromlist=["_"]), "checkpoint_filter_fn", None)
         if convert:
             full = timm.create_model(backbone.architecture, pretrained=False, **backbone.model_args)

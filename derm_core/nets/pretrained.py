@@ -28,6 +28,7 @@ from .backbone import (
     make_extractor,
 )
 from .pretrained_sources import PretrainedSource, find_pretrained
+from .timm_models import timm_library
 
 BEHIND_ALL_STAGES = -1
 
@@ -70,14 +71,12 @@ class PretrainedNetwork(FeatureNetwork):
 
     def layers(self) -> dict[str, int]:
         """Layer of each parameter below the classifier: stages or blocks, as timm groups the architecture."""
-        import timm
-        from timm.models import group_parameters
-
+        timm = timm_library()
         with torch.device("meta"):
             full: Any = timm.create_model(
                 self.architecture, pretrained=False, num_classes=1, **self.model_args
             )
-        layers = group_parameters(full, full.group_matcher(coarse=True), reverse=True)
+        layers = timm.models.group_parameters(full, full.group_matcher(coarse=True), reverse=True)
         top = max(layers.values())  # the classifier, and what is pooled for it
         return {
             f"body.{name}": layers[name]
@@ -151,8 +150,7 @@ def _size_arguments(architecture: str, size: int) -> Iterator[dict[str, Any]]:
 def _create(
     architecture: str, arguments: Mapping[str, Any], state: Mapping[str, Tensor] | None
 ) -> Any:
-    import timm
-
+    timm = timm_library()
     if state is None:
         return timm.create_model(architecture, pretrained=False, num_classes=0, **arguments)
     overlay = {"state_dict": dict(state), "custom_load": False}

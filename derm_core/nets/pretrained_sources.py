@@ -17,6 +17,7 @@ from ..arms import OwnArchitecture
 from ..errors import ConfigError, WeightsUnavailable
 from ..workspace import weights_folder
 from .corpora import pretraining_of
+from .timm_models import timm_library
 from .weights import (
     FILE_NAME,
     HUB,
@@ -120,10 +121,8 @@ def require_obtainable(own: OwnArchitecture) -> None:
 
 def require_architecture(name: str) -> None:
     """Raise ConfigError unless timm knows a model of this name, with or without a tag."""
-    import timm
-    from timm.models import is_model
-
-    known = is_model(name)
+    timm = timm_library()
+    known = timm.models.is_model(name)
     if known and "." in name:
         try:
             timm.get_pretrained_cfg(name)
@@ -239,8 +238,7 @@ def _source(
 
 def _usual_config(name: str) -> dict[str, Any]:
     """timm's pretrained configuration of a model name; ImageNet's normalisation where it has none."""
-    import timm
-
+    timm = timm_library()
     try:
         config = timm.get_pretrained_cfg(name)
     except RuntimeError:  # no such tag
@@ -255,9 +253,7 @@ def _repositories(own: OwnArchitecture) -> list[str]:
     """Repositories of the hub that may hold the weights: timm's own choice first, then other tags that are cached."""
     if own.kind == "hf-hub":
         return [own.name]
-    import timm
-
-    config = timm.get_pretrained_cfg(own.name)
+    config = timm_library().get_pretrained_cfg(own.name)
     default = getattr(config, "hf_hub_id", None)
     cached = [] if "." in own.name else hub_cache().glob(f"models--timm--{own.name}.*")
     others = [

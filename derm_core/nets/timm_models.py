@@ -1,4 +1,4 @@
-"""timm's pretrained models as a table that needs no timm: name, parameters, pixels, memory, licence.
+"""timm itself, and its pretrained models as a table that needs no timm: name, parameters, pixels, memory, licence.
 
 `timm_models.csv` is written by `python -m tools.timm_table` from the registry of the timm that the
 requirements name.
@@ -10,10 +10,21 @@ import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .corpora import pretraining_of
 
 TABLE = Path(__file__).with_name("timm_models.csv")
+
+
+def timm_library() -> Any:
+    """The package timm, imported when it is first needed.
+
+    It loads torchvision and PyTorch's compiler, which takes longer than PyTorch itself.
+    """
+    import timm
+
+    return timm
 
 
 @dataclass(frozen=True)

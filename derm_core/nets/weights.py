@@ -25,6 +25,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from ..config import BackboneConfig
 from ..errors import WeightsUnavailable
 from ..workspace import weights_folder
+from .timm_models import timm_library
 
 HUB = "https://huggingface.co"
 CONNECT_SECONDS = 5
@@ -181,15 +182,12 @@ def _default_repository(config: BackboneConfig) -> str | None:
     """The hub repository of ImageNet weights for this architecture: the pinned one, else timm's default."""
     if config.architecture in PINNED:
         return PINNED[config.architecture]
-    import timm
-
-    cfg = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
+    cfg = timm_library().get_pretrained_cfg(config.architecture, allow_unregistered=True)
     return getattr(cfg, "hf_hub_id", None) or None
 
 
 def _described(config: BackboneConfig, path: Path, source: str, repository: str) -> WeightFile:
-    import timm
-
+    timm = timm_library()
     cfg = timm.get_pretrained_cfg(repository.split("/", 1)[1], allow_unregistered=True)
     cfg = cfg or timm.get_pretrained_cfg(config.architecture)
     if cfg is None:
