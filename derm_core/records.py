@@ -187,6 +187,7 @@ def _check_marks(marks: Sequence[Any], value: Any, where: str, error: type[Excep
             require(value in mark, where, value, str(mark), error)
 
 
+@functools.cache
 def _without_marks(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     if typing.get_origin(hint) is typing.Annotated:
         return typing.get_args(hint)[0], hint.__metadata__
@@ -254,6 +255,29 @@ def from_json(
     return record
 
 
+@functools.cache
+def _layout(cls: Any) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
+    """Of a record: the name of a field by its name in the JSON where they differ, all fields, and those required."""
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    names = {
+        field.metadata["name"]: field.name
+        for field in dataclasses.fields(cls)
+        if "name" in field.metadata
+    }
+    required = [
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    return names, tuple(field.name for field in fields), tuple(required)
+
+
+@functools.cache
+def _made_of(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """`typing.get_origin` and `typing.get_args`, which take longer than the check of a value."""
+    return typing.get_origin(hint), typing.get_args(hint)
+
+
 @dataclass(frozen=True)
 class _Reader:
     ignore_unknown: bool
@@ -265,22 +289,17 @@ class _Reader:
 
     def record(self, cls: Any, value: Any, where: str) -> Any:
         self.require(isinstance(value, dict), where or cls.__name__, value, "an object")
-        names = {
-            field.metadata["name"]: field.name
-            for field in dataclasses.fields(cls)
-            if "name" in field.metadata
-        } | dict(self.renamed.get(cls.__name__, {}))
+        names, fields, required = _layout(cls)
+        if cls.__name__ in self.renamed:
+            names = {**names, **self.renamed[cls.__name__]}
         body = {names.get(name, name): item for name, item in value.items()}
-        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
         unknown = [name for name in body if name not in fields and name not in HEADER]
         if unknown and not self.ignore_unknown:
             name = unknown[0]
             self.require(False, _join(where, str(name)), body[name], "one of " + ", ".join(fields))
-        for name, field in fields.items():
-            default = (field.default, field.default_factory)
-            required = all(value is dataclasses.MISSING for value in default)
-            present = name in body or not required
-            self.require(present, _join(where, name), None, "a value; it is required")
+        for name in required:
+            if name not in body:
+                self.require(False, _join(where, name), None, "a value; it is required")
         hints = field_types(cls)
         return cls(
             **{
@@ -293,11 +312,14 @@ class _Reader:
     def value(self, hint: Any, value: Any, where: str) -> Any:
         hint, marks = _without_marks(hint)
         result = self._plain(hint, value, where)
-        _check_marks(marks, result, where, self.error)
+        if marks:
+            _check_marks(marks, result, where, self.error)
         return result
 
     def _plain(self, hint: Any, value: Any, where: str) -> Any:
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if hint is float or hint is int or hint is str:
+            return self._scalar(hint, value, where)
+        origin, arguments = _made_of(hint)
         if hint is Any:
             return value
         if origin in (typing.Union, types.UnionType):
