@@ -78,12 +78,18 @@ def dots(rows: Sequence[Dot], *, title: str, x: str) -> Figure:
         colour = alpha(arm.colour, 0.6)
         figure.add_trace(
             scatter(
-                values,
+                values.tolist(),
                 [groups.index(row.group) + offset for row in mine],
                 "markers",
                 name=arm.name,
                 marker=marker(arm, 9, opacity=[0.35 if row.faint else 1 for row in mine]),
-                error_x=error_bars(high - values, values - low, colour, thickness=1.4, width=0),
+                error_x=error_bars(
+                    (high - values).tolist(),
+                    (values - low).tolist(),
+                    colour,
+                    thickness=1.4,
+                    width=0,
+                ),
                 customdata=[row.group for row in mine],
                 hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>",
             )
@@ -173,7 +179,7 @@ def heat_cells(
     """A trace of shaded cells with text: the stronger the colour, the larger the number."""
     return dict(
         type="heatmap",
-        z=shade,
+        z=shade.tolist(),
         x=list(columns),
         y=list(rows),
         zmin=0,
@@ -191,7 +197,8 @@ def matrix(
     title: str,
     shade: np.ndarray,
     text: Sequence[Sequence[str]],
-    hover: Callable[[int, int], str],
+    hover: str,
+    told: Callable[[int, int], str],
     classes: Sequence[str],
     colour: str,
 ) -> Figure:
@@ -201,7 +208,8 @@ def matrix(
         title: what the figure shows.
         shade: how strong the colour of each cell is, (n, n).
         text: what stands in each cell.
-        hover: what the cell of a row and a column says under the pointer.
+        hover: what a cell says under the pointer, in plotly's template: row %{y}, column %{x}, what is `told`.
+        told: what the template's %{text} is for the cell of a row and a column.
         classes: names of the rows, which are those of the columns.
         colour: hexadecimal.
     """
@@ -218,8 +226,8 @@ def matrix(
             [classes[i] for i, _ in places],
             "markers",
             customdata=places,
-            text=[hover(i, j) for i, j in places],
-            hovertemplate="%{text}<extra></extra>",
+            text=[told(i, j) for i, j in places],
+            hovertemplate=f"{hover}<extra></extra>",
             marker={
                 "symbol": "square-open",
                 "size": 30,

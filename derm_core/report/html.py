@@ -10,7 +10,7 @@ note in the run's about.json, class names, attributes); `figure_text` does so in
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0)
     parts = _with_plots(results)
     method = _with_plots([*how, sections.terms_section([*results, *how])])
     workspace = Workspace(folder.resolve().parents[1])
+    figures = {plot.id: plot.spec for _, plots in (*parts, *method) for plot in plots}
+    layout = take_shared_layout(figures)
     shown, terms = report_images(result, workspace, folder, images) if images > 0 else ([], "")
     return rendered(
         "report.html",
@@ -79,7 +81,8 @@ def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0)
         commands=commands(result),
         config=json.dumps(reproducible_config(result, folder), indent=1, ensure_ascii=False),
         plotly=PLOTLY_JS.read_text(encoding="utf-8"),
-        figures={plot.id: plot.spec for _, plots in (*parts, *method) for plot in plots},
+        figures=figures,
+        layout=layout,
     )
 
 
@@ -113,12 +116,36 @@ def _plots(section: Section) -> list[Plot]:
                 heading=title,
                 alt=f"{arm.name}. {section.alt}" if arm else section.alt,
                 height=figure.layout.height,
-                spec=json.loads(figure.to_json(), parse_float=_six_digits),
+                spec=json.loads(figure.to_json(), parse_float=_four_digits),
             )
         )
     return plots
 
 
-def _six_digits(number: str) -> float:
-    """A number as precise as a figure shows it: half the bytes."""
-    return float(f"{float(number):.6g}")
+def take_shared_layout(figures: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the layouts of all figures have in common, taken out of each; report.js puts it back."""
+    layouts = [figure["layout"] for figure in figures.values()]
+    shared = _take_shared(layouts)
+    for axis in ("xaxis", "yaxis"):
+        if axis not in shared and all(axis in layout for layout in layouts):
+            shared[axis] = _take_shared([layout[axis] for layout in layouts])
+    return shared
+
+
+def _take_shared(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    first = dict(parts[0]) if parts else {}
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(key in part and part[key] == value for part in parts)
+    }
+    for part in parts:
+        for key in shared:
+            del part[key]
+    return shared
+
+
+def _four_digits(number: str) -> float | int:
+    """A number as precise as a figure shows it: a third of the bytes."""
+    value = float(f"{float(number):.4g}")
+    return int(value) if value.is_integer() else value

@@ -16,6 +16,7 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
 WORDS = tomllib.loads((FOLDER / "sections.toml").read_text(encoding="utf-8"))
 
 

@@ -13,7 +13,7 @@ from derm_core.commands.compare import stored_study
 from derm_core.config import StudyConfig
 from derm_core.errors import ConfigError, NotFound
 from derm_core.report.files import report_files
-from derm_core.report.html import PLOTLY_JS, report_html
+from derm_core.report.html import PLOTLY_JS, report_html, take_shared_layout
 from derm_core.report.section import cell_text
 from derm_core.study.study_data import prepare
 from derm_core.study.study_result import study_result
@@ -108,6 +108,32 @@ def test_nothing_is_loaded_from_anywhere(made):
 
 def test_it_is_small(made):
     assert len(made[1].encode()) < 2_000_000
+
+
+def test_its_figures_share_what_all_their_layouts_say(made):
+    lines = made[1].splitlines()
+    figures, shared = (
+        json.loads(next(line for line in lines if line.startswith(start))[len(start) : -1])
+        for start in ("const FIGURES = ", "const LAYOUT = ")
+    )
+    assert shared["paper_bgcolor"] == "rgba(0,0,0,0)" and shared["xaxis"]["fixedrange"]
+    for figure in figures.values():
+        assert not set(shared) - {"xaxis", "yaxis"} & set(figure["layout"])
+        assert not set(shared["xaxis"]) & set(figure["layout"]["xaxis"])
+
+
+def test_taken_and_put_back_a_layout_is_what_it_was():
+    layouts = [
+        {"a": 1, "height": 10, "xaxis": {"b": 2, "title": "x"}, "yaxis": {"c": [1]}},
+        {"a": 1, "height": 20, "xaxis": {"b": 2}, "yaxis": {"c": [1]}},
+    ]
+    figures = {str(k): {"layout": json.loads(json.dumps(one))} for k, one in enumerate(layouts)}
+    shared = take_shared_layout(figures)
+    assert shared == {"a": 1, "xaxis": {"b": 2}, "yaxis": {"c": [1]}}
+    for figure, before in zip(figures.values(), layouts, strict=True):
+        own = figure["layout"]
+        axis = {**shared["xaxis"], **own["xaxis"]}
+        assert {**shared, **own, "xaxis": axis} == before
 
 
 def test_its_plotly_is_that_of_the_package_and_knows_every_trace(made):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pandas as pd
 import pytest
 
-from derm_core.report.sections import gaps, metrics, paper
-from derm_core.study.study_result import StudyResult, study_result
+from derm_core.report.html import report_html
+from derm_core.report.sections import all_sections, gaps, metrics, paper
+from derm_core.study.study_result import StudyResult, read_study, study_result
+from derm_core.workspace import REPOSITORY
 from tests.report.full_study import example
 
 ARMS = ("vae", "imagenet", "both", "colour", "scratch", "random")
+QUANTITIES = ("loss", "accuracy", "balanced_accuracy")
 ASKED = {("vae", "imagenet"), ("vae", "random"), ("both", "imagenet")}
 
 
@@ -61,3 +65,22 @@ def test_the_paper_s_table_has_the_arms_that_it_is_about(result):
     section = paper.paper_table(result)[0]
     assert [row["Arm"].key for row in section.table] == ["vae", "imagenet", "random"]
     assert "The CSV has all 6 arms." in section.table_caption and len(section.numbers()) == 6
+
+
+def test_of_many_arms_the_report_has_the_curves_of_loss_and_accuracy():
+    table = pd.DataFrame({"epoch": [0, 1], "seed": 0})
+    table = table.assign(
+        **{f"{split}_{name}": 0.5 for split in ("train", "val") for name in QUANTITIES}
+    )
+    seven = (*ARMS, "metadata")
+    for arms, drawn in ((ARMS, QUANTITIES), (seven, QUANTITIES[:2])):
+        every = all_sections(study_result(example(arms=arms)), dict.fromkeys(arms, table))
+        keys = [section.key for section in every if section.key.startswith("curves-")]
+        assert keys == [f"curves-{name}" for name in drawn]
+
+
+@pytest.mark.slow
+def test_the_report_of_the_published_five_folds_stays_below_two_megabytes():
+    folder = REPOSITORY / "studies" / "ham10000-folds"
+    result = read_study(folder / "artefacts" / "study.json.gz")
+    assert len(report_html(result, folder).encode()) < 2_000_000

@@ -49,6 +49,9 @@ __all__ = [
 ]
 
 
+MOST_ARMS = 6  # with a panel each for three quantities by epoch; more have two, the CSV has all
+
+
 def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """Every section but those of the method, for one document.
 
@@ -56,7 +59,9 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
         result: study.json.
         tables: the learning curves of each arm.
     """
-    quantities = ("loss", "accuracy", "balanced_accuracy") if tables else ()
+    quantities = ("loss", "accuracy") + ("balanced_accuracy",) * (len(tables) <= MOST_ARMS)
+    if not tables:
+        quantities = ()
     learning = [curves.learning_curves(tables, quantity, styles(result)) for quantity in quantities]
     groups = result.detail.subgroups
     by_attribute = [subgroups.by_attribute(result, group) for group in groups]

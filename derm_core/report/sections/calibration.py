@@ -16,6 +16,7 @@ from ..section import Section
 from ..templating import words
 from .parts import about_calibration_error, metric_cells, style
 
+LEAST_SPECIFICITY = 0.5  # of the curve that is drawn; the CSV has all
 MOMENTS = ("before", "after")
 
 
@@ -118,11 +119,16 @@ def operating_curves(result: StudyResult, point: OperatingPoint, marked: float) 
         y="Sensitivity",
         legend=True,
     )
+    shown = [i for i, at in enumerate(point.specificity) if at >= LEAST_SPECIFICITY]
+    x = [point.specificity[i] for i in shown]
     for key in in_order(point.arms):
         arm, curve = style(result, key), point.arms[key]
-        figure.add_trace(band(point.specificity, curve.low, curve.high, arm.colour, 0.09))
+        low, high, sensitivity = (
+            [values[i] for i in shown] for values in (curve.low, curve.high, curve.sensitivity)
+        )
+        figure.add_trace(band(x, low, high, arm.colour, 0.09))
         hover = "%{y:.1%} at specificity %{x:.0%}"
-        figure.add_trace(line_trace(arm, point.specificity, curve.sensitivity, hover, mode="lines"))
+        figure.add_trace(line_trace(arm, x, sensitivity, hover, mode="lines"))
     figure.add_vline(x=marked, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
-    figure.update_xaxes(range=[0.5, 1.005], tickformat=".0%")
+    figure.update_xaxes(range=[LEAST_SPECIFICITY, 1.005], tickformat=".0%")
     return figure.update_yaxes(range=[0, 1.03], tickformat=".0%")

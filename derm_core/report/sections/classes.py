@@ -89,12 +89,12 @@ def confusion_matrix(counts: Matrix, classes: Sequence[str], arm: ArmStyle) -> F
     number = np.asarray(counts, dtype=float)
     share = number / np.maximum(number.sum(axis=1, keepdims=True), 1e-12)
 
-    def hover(i: int, j: int) -> str:
-        cell = f"{percent(share[i, j])} ({number[i, j]:.0f})"
-        return f"{classes[i]} predicted as {classes[j]}: {cell}"
+    def told(i: int, j: int) -> str:
+        return f"{percent(share[i, j])} ({number[i, j]:.0f})"
 
     text = [[f"{100 * value:.0f}" for value in row] for row in share]
-    figure = matrix(f"Confusion, {arm.name}", share, text, hover, classes, arm.colour)
+    hover = "%{y} predicted as %{x}: %{text}"
+    figure = matrix(f"Confusion, {arm.name}", share, text, hover, told, classes, arm.colour)
     return figure.update_xaxes(title={"text": "Rows: true class.<br>Columns: predicted class."})
 
 
@@ -123,12 +123,13 @@ def disagreement_matrix(counts: Matrix, classes: Sequence[str], a: str, b: str) 
     number = np.asarray(counts, dtype=float)
     off_diagonal = number * (1 - np.eye(len(number)))
 
-    def hover(i: int, j: int) -> str:
-        return f"{a}: {classes[i]}<br>{b}: {classes[j]}<br>{number[i, j]:.0f} images"
+    def told(i: int, j: int) -> str:
+        return f"{number[i, j]:.0f}"
 
     text = [[f"{n:.0f}" if n else "" for n in row] for row in number]
     title = f"Decisions: {a} against {b}"
-    figure = matrix(title, np.sqrt(off_diagonal), text, hover, classes, INK)
+    hover = f"{a}: %{{y}}<br>{b}: %{{x}}<br>%{{text}} images"
+    figure = matrix(title, np.sqrt(off_diagonal), text, hover, told, classes, INK)
     return figure.update_xaxes(title={"text": f"Rows: {a}.<br>Columns: {b}."})
 
 

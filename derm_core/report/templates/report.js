@@ -2,7 +2,9 @@
 const TALLEST_ON_PAPER = 860; // pixels: with its heading it fits on a page of A4 or Letter
 
 function drawInBox(box) {
-  const { data, layout } = FIGURES[box.id];
+  const { data, layout: own } = FIGURES[box.id];
+  const [xaxis, yaxis] = ["xaxis", "yaxis"].map((axis) => ({ ...LAYOUT[axis], ...own[axis] }));
+  const layout = { ...LAYOUT, ...own, xaxis, yaxis };
   const paper = ON_PAPER.matches || document.documentElement.classList.contains("paper");
   const width = Math.floor(box.getBoundingClientRect().width);
   const height = paper ? Math.min(layout.height, TALLEST_ON_PAPER) : layout.height;
