@@ -25,6 +25,7 @@ THUMBNAIL = 144  # pixels
 THUMBNAIL_BYTES = 4_400  # below 6 KB in base64, as it is sent
 QUALITIES = (72, 50, 30, 15, 5, 0)
 ABSENT = "its file is gone or has changed"
+RECONSTRUCTIONS = "Reconstructions by the VAE; the images are not on this machine"
 RECONSTRUCTED = "reconstruction by the VAE; the image is not on this machine"
 Reconstruct = Callable[[Sequence[int], int], list[bytes]]  # rows and size in pixels -> WEBP each
 
@@ -163,7 +164,7 @@ def gallery(
                     st.caption(captions[place] if captions else words.plain(label))
     drawn = sum(one.is_reconstruction for one in shown if one is not None)
     if drawn == len(shown) > 0:
-        st.caption("Reconstructions by the VAE; the images are not on this machine.")
+        st.caption(f"{RECONSTRUCTIONS}.")
     elif drawn:
         st.caption(
             f"{drawn} of these are reconstructions by the VAE; their images are not on this machine."

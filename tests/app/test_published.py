@@ -128,6 +128,7 @@ def test_the_latent_space_is_traversed_without_an_image(open_page, published, ta
 def test_data_issues_are_those_of_the_map(open_page, published):
     app = open_page("latent", run="moles-skin", view="trouble")
     assert not app.exception and len(app.image) == 4
+    assert f"{images.RECONSTRUCTIONS}." in text(app)
     assert all(alt.endswith(NOT_HERE) for _, alt in pictures(app))
 
 

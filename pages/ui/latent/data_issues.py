@@ -54,9 +54,8 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
         return
     counts = issues["kind"].value_counts()
     labels = {kind: f"{name} · {counts.get(kind, 0):,}" for kind, name in KINDS.items()}
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        kind = frame.segments("Kind", labels, "kind", label_visibility="collapsed")
-        glossary.explain(terms=("near-duplicate", "label-error", "outlier", "leakage"))
+    kind = frame.segments("Kind", labels, "kind", label_visibility="collapsed")
+    glossary.explain(terms=("near-duplicate", "label-error", "outlier", "leakage"))
     st.caption(
         f"{ABOUT[kind]} Ranked by {words.plain(first.name)}, the worst first.{_recall(first, kind)}"
     )
@@ -139,6 +138,7 @@ def _draw_gallery(workspace: Workspace, first: LoadedMap, part: pd.DataFrame, ki
         image_marks.draw_undo(workspace, dataset, "issues")
     else:
         marking.draw_marking(workspace, first, [])
+    said, reconstructed = st.empty(), False
     key = f"issues-{kind}-shown"
     shown = part.head(st.session_state.setdefault(key, PAGE))
     columns, width = (4, 250) if kind == "near_duplicate" else (6, 150)
@@ -149,9 +149,10 @@ def _draw_gallery(workspace: Workspace, first: LoadedMap, part: pd.DataFrame, ki
                 pair = len(rows) == 2
                 with st.grid(2, min_column_width=90, gap="xsmall") if pair else st.container():
                     for row in rows:
-                        _draw_image(first, row)
+                        reconstructed |= _draw_image(first, row)
                 names = [str(name) for name in first.dataset.frame["image_id"].iloc[rows]]
-                st.caption(f"**{rank}.** {words.plain(issue.reason)}")
+                reason = issue.reason.replace(" -", " −")  # of an angle
+                st.caption(f"**{rank}.** {words.plain(reason)}")
                 for name in (one for one in names if one in marks):
                     about = f" {words.aside(words.plain(name))}" if pair else ""
                     st.markdown(image_marks.badge(marks[name]) + about)
@@ -165,6 +166,8 @@ def _draw_gallery(workspace: Workspace, first: LoadedMap, part: pd.DataFrame, ki
                     )
                     if dataset:
                         _draw_marking(workspace, dataset, names, kind, issue.suggestion)
+    if reconstructed:
+        said.caption(f":material/blur_on: {images.RECONSTRUCTIONS}.")
     if len(part) > len(shown):
 
         def show_more() -> None:
@@ -199,8 +202,8 @@ def _draw_marking(
         image_marks.draw_form(dataset, [chosen], key, MARK_OF_KIND[kind], label)
 
 
-def _draw_image(first: LoadedMap, row: int) -> None:
-    """One image with its id and label."""
+def _draw_image(first: LoadedMap, row: int) -> bool:
+    """One image with its id and label; returns whether a VAE drew it."""
     entry = first.dataset.frame.iloc[row]
     label = words.plain(entry["label"] or "no label")
     with st.container(gap=None):
@@ -212,3 +215,4 @@ def _draw_image(first: LoadedMap, row: int) -> None:
             alt = f"{entry['image_id']}, {label}{about}"
             st.image(picture.webp, width="stretch", alt=alt)
         st.caption(f"{words.plain(entry['image_id'])} · {label}")
+    return picture is not None and picture.is_reconstruction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +39,10 @@ class MapSettings:
     mask: np.ndarray
 
 
-def draw_filters(first: LoadedMap, second: LoadedMap | None) -> MapSettings:
-    """The row of widgets above the maps."""
+def draw_filters(
+    first: LoadedMap, second: LoadedMap | None, about: Callable[[], None]
+) -> MapSettings:
+    """The row of widgets above the maps, and at its end what `about` draws."""
     methods = [method for method in first.methods if second is None or method in second.methods]
     columns = first.columns
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -53,6 +55,7 @@ def draw_filters(first: LoadedMap, second: LoadedMap | None) -> MapSettings:
         colour = frame.linked("Colour by", columns, "colour", width=210, always=False)
         mask = _draw_filter(first, columns)
         _draw_search(first)
+        about()
     return MapSettings(method, colour, mask)
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 from derm_core.insight.selection import sample
 from derm_core.report.figure_style import again
 from derm_core.stats.feature_space import TRUST_SAMPLE
-from pages.ui import cached, frame, map_scatter, words
+from pages.ui import cached, frame, glossary, map_scatter, words
 from pages.ui.latent import selection
 from pages.ui.latent.filters import MapSettings
 from pages.ui.latent.loaded_map import METHODS, LoadedMap
@@ -22,6 +22,7 @@ MEASURES = (
     f"Trustworthiness is computed on {TRUST_SAMPLE:,} images drawn at random where there are more. Silhouette and "
     "nearest-neighbour accuracy are those of the feature space, not of the map."
 )
+TERMS = ("umap", "pca", "trustworthiness", "neighbours-kept", "silhouette", "knn")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class MapChart:
     caption: str
     alt: str
     drawn: tuple[int, int]
+
+
+def explain() -> None:
+    """What the methods and the measures below a map mean."""
+    glossary.explain(terms=TERMS, more=MEASURES)
 
 
 def draw_map(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.workspace import Workspace
-from pages.ui import frame, glossary, scheduling
+from pages.ui import frame, scheduling
 from pages.ui.latent import (
     filters,
     map_chart,
@@ -28,7 +28,7 @@ def draw_maps(
 ) -> None:
     """own: the user's own image, where one is uploaded."""
     with frame.errors():
-        settings = filters.draw_filters(first, second)
+        settings = filters.draw_filters(first, second, about=map_chart.explain)
         rows = selection.selected_rows(first)
         height = HEIGHT_ALONE if second is None else HEIGHT_OF_TWO
         columns = st.columns([5, 3] if second is None else 2, gap="medium")
@@ -50,7 +50,3 @@ def draw_maps(
                 )
         if second is not None:
             map_table.draw_table(first, settings.mask)
-        glossary.explain(
-            terms=("umap", "pca", "trustworthiness", "neighbours-kept", "silhouette", "knn"),
-            more=map_chart.MEASURES,
-        )
