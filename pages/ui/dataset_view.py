@@ -10,6 +10,7 @@ import streamlit as st
 
 from derm_core.data.audit import AttributeValue, Audit
 from derm_core.data.cautions import groups_known, known_group_kinds, sort_notes
+from derm_core.data.dataset_facts import Resolution
 from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
 from derm_core.data.official_split import describe_unused
 from derm_core.data.splits import SPLITS
@@ -50,8 +51,7 @@ def draw_facts(
     resolution = facts.resolution
     terms = [
         f"From {facts.imported_from}" if facts.imported_from else "",
-        f"shorter side before resizing: median {resolution.median_side} px, from "
-        f"{resolution.smallest_side} to {resolution.largest_side} px",
+        f"shorter side before resizing: {_sides(resolution)}",
         f"licence: {facts.license or 'not known'}",
         facts.citation,
     ]
@@ -70,6 +70,16 @@ def draw_facts(
             frame.show_table(
                 pd.DataFrame(list(skipped)), title=f"Skipped files of {dataset.name}", key="skipped"
             )
+
+
+def _sides(resolution: Resolution) -> str:
+    """'150 px', or 'median 450 px, from 300 to 1200 px'."""
+    low, high = resolution.smallest_side, resolution.largest_side
+    return (
+        f"{low} px"
+        if low == high
+        else f"median {resolution.median_side} px, from {low} to {high} px"
+    )
 
 
 def draw_splits(workspace: Workspace, dataset: Dataset) -> None:

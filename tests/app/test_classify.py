@@ -288,7 +288,7 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
     row = next(iter(app.session_state["predictions"].values())).prediction
     texts = text(app)
     assert (
-        texts.count("**90% prediction set** |") == 1
+        texts.count("**90% prediction set**] |") == 1
         and texts.count("**Priority:**") == 2
         and texts.count("**Mel:**") == 2
     )
@@ -303,7 +303,7 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
 def test_another_coverage_gives_larger_sets(open_page, evidence):
     evidence()
     app = upload(open_page("classify", coverage="0.95"), ("one.png", picture(1)))
-    assert "**95% prediction set** | any class" in text(app)
+    assert "**95% prediction set**] | :small[any class" in text(app)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -106,6 +107,14 @@ def test_a_dot_under_the_pointer_shows_the_reconstruction_and_calls_it_that(work
     assert drawn is not None and answers[0].src == images.data_url(drawn.webp)
     assert all(image.is_reconstruction for image in answers)
     assert {image.lines[-1] for image in answers} == {NOT_HERE}
+
+
+def test_a_model_s_predictions_are_called_what_its_card_calls_its_arm(workspace, published):
+    first = loaded_map.load_map(workspace, "moles-skin")
+    assert first is not None
+    model = first.models[0]
+    [named, *_] = replace(first, labels={model.name: "VAE + SimCLR"}).models
+    assert named.style.name == named.short_name == "VAE + SimCLR" != model.style.name
 
 
 @pytest.mark.slow

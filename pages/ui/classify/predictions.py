@@ -89,6 +89,8 @@ def _answer_text(
         [f"**{name}**", *(of.get(name, SAME if name == ADJUSTED else "–") for of in facts)]
         for name in names
     ]
+    # Small, as other tables are: with long names of classes the answer fits the first screen of a phone.
+    rows = [[f":small[{cell}]" for cell in row] for row in rows]
     table = words.table(["", *(heading(card, cards) for card in cards)], rows)
     parts = [_agreement(prediction, cards), table]
     if prediction.agree is not None and (

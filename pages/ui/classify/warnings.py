@@ -30,8 +30,7 @@ def draw_warnings(prediction: Prediction, cards: list[Card]) -> bool:
     if duplicate := prediction.duplicate:
         name = f", {words.plain(duplicate.image_id)}" if duplicate.image_id else ""
         st.info(
-            f"Nearly the same image{name} was among the training images. The prediction for an image that a model "
-            "was trained on says little about new ones.",
+            f"Nearly the same image{name} was among the training images: its prediction says little about new ones.",
             icon=":material/content_copy:",
         )
     return prediction.outlier.flagged

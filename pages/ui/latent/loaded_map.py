@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from derm_core.arms import arm_style
+from derm_core.arms import ArmStyle, arm_style
 from derm_core.data.manifest import CORE, Dataset
 from derm_core.insight.packed_map import COORDINATES
 from derm_core.insight.saved_map import MapInfo, SavedMap
@@ -48,12 +48,17 @@ FEATURE_PARAMETERS = (
 
 @dataclass(frozen=True)
 class MapModel:
-    """A model whose predictions are saved with a map, in the columns that end in `slot` ("a", "b", …)."""
+    """A model whose predictions are saved with a map, in the columns that end in `slot` ("a", "b", …).
+
+    Attributes:
+        style: name and colour of its arm; the name is that of its card, where the library has the model.
+    """
 
     slot: str
     name: str
     arm: str
     short_name: str
+    style: ArmStyle
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class LoadedMap:
     Attributes:
         version: differs for every other content; part of a cache's key.
         stored: what a published map has in place of images; None for others.
+        labels: what the library's cards call the arm of each model, by the model's name.
         suffix: what distinguishes it from the other map on the page where both have one name.
     """
 
@@ -71,6 +77,7 @@ class LoadedMap:
     dataset: Dataset
     version: tuple[Any, ...]
     stored: StoredImages | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     suffix: str = ""
 
     @property
@@ -119,15 +126,13 @@ class LoadedMap:
     def models(self) -> list[MapModel]:
         """The models whose predictions are saved with the map."""
         arms = [model.arm for model in self.info.opinions]
-        return [
-            MapModel(
-                model.slot,
-                model.name,
-                model.arm,
-                arm_style(model.arm).brief if arms.count(model.arm) == 1 else model.name,
-            )
-            for model in self.info.opinions
-        ]
+        found = []
+        for model in self.info.opinions:
+            own = self.labels.get(model.name) or (model.name if ":" in model.arm else None)
+            style = arm_style(model.arm, own)
+            short_name = style.brief if arms.count(model.arm) == 1 else model.name
+            found.append(MapModel(model.slot, model.name, model.arm, short_name, style))
+        return found
 
     @property
     def columns(self) -> dict[str, str]:
@@ -156,7 +161,8 @@ def load_map(workspace: Workspace, run_id: str) -> LoadedMap | None:
         return None
     dataset = cached.map_dataset(workspace, run_id, saved.info.dataset)
     version = (cached.map_version(workspace, run_id), dataset.fingerprint)
-    return LoadedMap(run_id, saved, dataset, version, stored_images(workspace, run_id))
+    labels = {card.name: card.label for card in cached.cards(workspace)}
+    return LoadedMap(run_id, saved, dataset, version, stored_images(workspace, run_id), labels)
 
 
 def with_distinct_names(first: LoadedMap, second: LoadedMap) -> tuple[LoadedMap, LoadedMap]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from derm_core.arms import arm_style
 from derm_core.data.manifest import Dataset
 from derm_core.insight.saved_map import neighbours_in
 from derm_core.insight.selection import PartAccuracy, accuracies, categories, class_mix, sample
@@ -140,7 +139,7 @@ def _draw_predictions(first: LoadedMap, point: pd.Series) -> None:
         if pd.notna(distance) and distance > 1:
             unlike = f" · unlike its training images ({words.number(distance, 2)} times the limit)"
         st.markdown(
-            f"{arm_style(model.arm, model.name if ':' in model.arm else None).badge} **{words.plain(label)}** "
+            f"{model.style.badge} **{words.plain(label)}** "
             f"{words.chance(confidence)}{_verdict(correct)}{other}{unlike}"
         )
     if first.models and point["split"] == "train":

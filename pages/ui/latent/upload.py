@@ -10,7 +10,6 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from derm_core.arms import arm_style
 from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
 from derm_core.workspace import Workspace
@@ -145,8 +144,9 @@ def _draw_predictions(workspace: Workspace, upload: Upload, loaded: LoadedMap) -
         other = ""
         if adjusted not in (None, label):
             other = f", {words.DECISIONS['adjusted'].lower()}: **{words.plain(adjusted)}**"
-        badge = arm_style(model.arm, model.name if ":" in model.arm else None).badge
-        st.markdown(f"{badge} **{words.plain(label)}** {words.chance(probability)}{other}")
+        st.markdown(
+            f"{model.style.badge} **{words.plain(label)}** {words.chance(probability)}{other}"
+        )
     if upload.predictions:
         st.caption(
             "Whether the image is like those that the models were trained on is not checked here: Classify does."
