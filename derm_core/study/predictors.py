@@ -74,10 +74,14 @@ class Predictors:
         arms = {name: one.arm for name, one in study.trained.items()}
         self._frozen = {name: arm for name, arm in arms.items() if name in features}
         self._extractors = {_key(part): part for arm in self._frozen.values() for part in arm.parts}
-        self.other_forms = sorted({form for _, form in self._extractors if form})
         self._models = {
             name: self._load(arm) for name, arm in arms.items() if name not in self._frozen
         }
+        used = [
+            *self._extractors.values(),
+            *(part for of in self._models.values() for part, _ in of),
+        ]
+        self.other_forms = sorted({part.form for part in used if part.form})
         for module in self._modules():
             layout = precision.memory_format
             module.eval().to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
@@ -118,16 +122,20 @@ class Predictors:
         at_form = {
             form: torch.from_numpy(np.array(of)).to(self.device) for form, of in others.items()
         }
+
+        def read_by(part: Extractor) -> torch.Tensor:
+            return at_form[part.form] if part.form else images
+
         with torch.inference_mode(), self.precision.autocast(self.device):
             pooled = {
-                key: part.features(at_form[key[1]] if key[1] else images).float().cpu().numpy()
+                key: part.features(read_by(part)).float().cpu().numpy()
                 for key, part in self._extractors.items()
             }
             p_snc = {
                 name: np.stack(
-                    [softmax(classifier(part.normalise(images))) for part, classifier in models]
+                    [softmax(model(part.normalise(read_by(part)))) for part, model in of]
                 )
-                for name, models in self._models.items()
+                for name, of in self._models.items()
             }
         for name, arm in self._frozen.items():
             features = side_by_side(

@@ -8,9 +8,13 @@ import pytest
 from derm_core.config.shared import ImageForm
 from derm_core.errors import RunError
 from derm_core.nets.backbone import build_backbone, make_extractor
+from derm_core.stats.metrics import decide
+from derm_core.study import robustness
 from derm_core.study.arms import Arm
-from derm_core.study.predictors import Predictors
+from derm_core.study.predictors import FLOAT32, Predictors
+from derm_core.study.trained_arm import load_arrays
 from derm_core.workspace import Workspace
+from tests.study.test_own_networks import CNN, VIT, weights  # noqa: F401
 from tests.study.trained import SMALL, finish, trained_study
 
 
@@ -74,3 +78,20 @@ def test_an_arm_that_reads_another_size_gets_its_own_images(workspace, monkeypat
         _, results = finish(over)
     for arm, probabilities in results.items():
         assert np.abs(probabilities - study.trained[arm].probabilities["test"]).max() < 1e-4
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_network_of_its_own_gets_its_own_images(workspace, weights, monkeypatch):
+    """Robustness of clean images is the study's own test, to the decision."""
+    arms = (f"timm:{CNN}", f"timm:{VIT}@48@mean", "random")
+    study = trained_study(workspace, "own", regime="finetune", arms=arms, corruptions=("jpeg",))
+    with closing(Predictors(study)) as predictors:
+        assert predictors.other_forms == [ImageForm(32, "bilinear"), ImageForm(48)]
+    monkeypatch.setattr(robustness, "default_precision", lambda *_: FLOAT32)
+    _, answer = finish(robustness.robustness(study))
+    clean = load_arrays(study.run.checkpoints / "robustness" / "clean.npz")
+    for arm, trained in study.trained.items():
+        decisions = decide(trained.probabilities["test"], study.log_prior)
+        np.testing.assert_array_equal(clean[arm][0], decisions)
+        own = study.scorer.balanced_accuracy(decisions).interval()
+        assert answer.clean[arm].mean == pytest.approx(own.mean)

@@ -9,7 +9,7 @@ from derm_core.stats.metrics import log_prior
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune
 from derm_core.study.frozen import train_frozen
-from derm_core.study.study_data import prepare
+from derm_core.study.study_data import prepare, with_stores
 from derm_core.study.trained_arm import TrainedStudy
 from tests.builders import write_dataset
 from tests.steps import finish
@@ -42,6 +42,8 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Trained
     config, run = dataclasses.replace(CONFIG, **changes), workspace.run(run_id).create()
     _, data = finish(prepare(config, workspace))
     built = built or resolve_arms(config, workspace)[0]
+    forms = [part.form for arm in built for part in arm.parts]
+    _, data = finish(with_stores(data, workspace, forms))
     prior = log_prior(data.labels[data.members("train")], len(data.classes))
     study = TrainedStudy(config, workspace, run, data, "cpu", {}, prior)
     if config.regime == "finetune":
