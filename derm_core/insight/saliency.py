@@ -7,6 +7,7 @@ the cells of a feature map.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ..bundles.predictor import BATCH, Predictor, compute_slot
 from ..nets.backbone import normalise
-from ..nets.feature_maps import first_attention
+from ..nets.feature_maps import first_patches
 from ..nets.head import Classifier
 from ..nets.saliency import (
     Normalise,
@@ -46,11 +47,13 @@ class SaliencyMap:
             part of the logit that the features explain. Of LayerCAM: what remains after the ReLU. Of
             integrated gradients: signed contributions of the patches to the class's logit.
         targets: (n,) the class of each map.
+        of_patches: whether it is integrated gradients of a transformer's patches.
     """
 
     density_nss: np.ndarray
     cells_nhw: np.ndarray
     targets: np.ndarray
+    of_patches: bool = False
 
     @property
     def peaks(self) -> np.ndarray:
@@ -60,11 +63,6 @@ class SaliencyMap:
     def inside(self, masks_nss: np.ndarray) -> np.ndarray:
         """(n,) the share of each map inside its mask, see `inside_share`. masks_nss: (n, S, S) bool."""
         return inside_share(self.density_nss, masks_nss)
-
-
-def is_transformer(predictor: Predictor) -> bool:
-    """Whether a model's network has attention blocks, so that `integrated_gradients` explains it."""
-    return first_attention(predictor.bundle.classifier.backbone) is not None
 
 
 def saliency(
@@ -77,7 +75,9 @@ def saliency(
 
     Arguments and errors as in `grad_cam`.
     """
-    if is_transformer(predictor):
+    with compute_slot():
+        patches = first_patches(predictor.bundle.classifier.backbone, predictor.size)
+    if patches:
         return integrated_gradients(predictor, images_nssc, targets)
     return (layer_cam if fine else grad_cam)(predictor, images_nssc, targets)
 
@@ -115,7 +115,8 @@ def integrated_gradients(
     predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None
 ) -> SaliencyMap:
     """Integrated gradients of a transformer's patches. Arguments and errors as in `grad_cam`."""
-    return _maps(patch_evidence, predictor, images_nssc, targets)
+    maps = _maps(patch_evidence, predictor, images_nssc, targets)
+    return dataclasses.replace(maps, of_patches=True)
 
 
 def _maps(

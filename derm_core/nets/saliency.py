@@ -38,7 +38,7 @@ from ..errors import ConfigError
 from .feature_maps import (
     Explained,
     fine_stage,
-    first_attention,
+    first_patches,
     last_stage,
     patch_contributions,
     stage_gradients,
@@ -61,13 +61,13 @@ def patch_evidence(
     classifier: Explained, normalise: Normalise, images_bssc: Tensor, targets_b: Tensor
 ) -> Tensor:
     """(b, h, w) integrated gradients of a transformer's patches. Raises ConfigError for other networks."""
-    block = first_attention(classifier.backbone)
-    if block is None:
+    patches = first_patches(classifier.backbone, images_bssc.shape[1])
+    if patches is None:
         raise ConfigError(
             f"architecture is {classifier.backbone.architecture!r}; allowed for integrated gradients of patches: "
-            "transformers."
+            "transformers whose first attention block gets a square of patches."
         )
-    return patch_contributions(classifier, block, normalise(images_bssc), targets_b)
+    return patch_contributions(classifier, patches, normalise(images_bssc), targets_b)
 
 
 def layer_evidence(

@@ -28,7 +28,7 @@ from ..errors import ConfigError, DataError
 from ..events import TICK, Event, log, progress
 from ..formatting import count
 from ..nets.backbone import Extractor, FeatureNetwork
-from ..nets.feature_maps import first_attention
+from ..nets.feature_maps import first_patches
 from ..nets.saliency import density, layer_evidence, patch_evidence
 from ..seeds import stream_seed
 from ..stats.image_means import image_means
@@ -148,7 +148,7 @@ def _row(
         area=float(area.by_seed[0]),
         above_area=above.interval(),
         images=int(np.isfinite(shares).sum()),
-        method=_method(network.parts),
+        method=_method(network.parts, study_form),
     )
 
 
@@ -166,8 +166,11 @@ def _estimates(
     return image_means(study.scorer.resamples, values, among)
 
 
-def _method(parts: Sequence[Extractor]) -> str:
-    methods = [PATCHES if first_attention(part.backbone) else LAYER_CAM for part in parts]
+def _method(parts: Sequence[Extractor], study_form: ImageForm) -> str:
+    methods = [
+        PATCHES if first_patches(part.backbone, (part.form or study_form).size) else LAYER_CAM
+        for part in parts
+    ]
     return " and ".join(dict.fromkeys(methods)) + (", added" if len(parts) > 1 else "")
 
 
@@ -218,7 +221,8 @@ def explain(
     """
     total = np.zeros((len(targets_n), size, size))
     for (part, classifier), own in zip(_parts(network, images), images, strict=True):
-        evidence = patch_evidence if first_attention(part.backbone) else layer_evidence
+        patches = first_patches(part.backbone, own.shape[1])
+        evidence = patch_evidence if patches else layer_evidence
         cells_nhw = evidence(classifier, part.normalise, own, targets_n).relu().cpu()
         weight = cells_nhw.sum((1, 2), dtype=torch.float64).numpy()
         total += density(cells_nhw, size) * weight[:, None, None]

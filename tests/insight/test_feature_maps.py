@@ -27,6 +27,34 @@ PREFIX = {
 }
 
 
+STEMS = {
+    "gcvit_xxtiny": {},
+    "twins_svt_small": {"depths": (1, 1, 1, 1)},
+    "xcit_nano_12_p16_224": {"depth": 1},
+    "pvt_v2_b0": {},
+    "mvitv2_tiny": {},
+    "convit_tiny": {"depth": 2, "local_up_to_layer": 1},
+    "maxvit_rmlp_pico_rw_256": {},
+    "vit_tiny_r_s16_p8_224": {"depth": 1},
+}
+HYBRIDS = {
+    "test_coatnet": {},
+    "davit_tiny": {"depths": (1, 1, 1, 1)},
+    "visformer_tiny": {"depth": 3},
+    "mobilevitv2_050": {},
+    "mobilevit_xxs": {},
+    "nest_tiny": {},
+}
+
+WITHOUT_MAPS = {
+    "mixer_s32_224": {},  # tokens alone
+    "tnt_s_patch16_224": {"depth": 1},  # a stage gives two tensors
+    "coat_tiny": {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1},  # timm names what is not run
+    "pit_ti_224": {},  # a stage gives patches and class token
+    "hiera_tiny_224": {"stages": (1, 1, 1, 1), "embed_dim": 16},  # tokens in another order
+}
+
+
 def classifier_of(architecture, size=SIZE, tokens="", **model_args):
     network = build_pretrained(architecture, size, tokens, model_args)
     return Classifier(network, make_head(network.width, 8, 3, 1)).eval()
@@ -47,12 +75,12 @@ def test_a_cell_of_the_grid_is_the_patch_of_the_image_at_its_place(architecture,
     """Before the first attention block nothing is mixed: one changed patch changes its cell alone."""
     monkeypatch.setattr(feature_maps, "_gradient_at", lambda _, __, tokens, *___: tokens)
     classifier = classifier_of(architecture, **FAMILIES[architecture])
-    block = feature_maps.first_attention(classifier.backbone)
+    patches = feature_maps.first_patches(classifier.backbone, SIZE)
     images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     images[1] = images[0]
 
     def squares():  # of the patches themselves, where the gradient is the patch
-        return feature_maps.patch_contributions(classifier, block, images, torch.tensor([0, 0]))
+        return feature_maps.patch_contributions(classifier, patches, images, torch.tensor([0, 0]))
 
     side = squares().shape[1]
     row, column, cell = side // 4, side // 2, SIZE // side
@@ -60,6 +88,34 @@ def test_a_cell_of_the_grid_is_the_patch_of_the_image_at_its_place(architecture,
     first, second = squares()
     changed = (first - second).abs() > 1e-6
     assert side in (7, 8, 28) and changed.nonzero().tolist() == [[row, column]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", STEMS)
+def test_behind_a_stem_the_cells_of_a_changed_quarter_change_most(architecture, monkeypatch):
+    monkeypatch.setattr(feature_maps, "_gradient_at", lambda _, __, tokens, *___: tokens)
+    classifier = classifier_of(architecture, 64, **STEMS[architecture])
+    patches = feature_maps.first_patches(classifier.backbone, 64)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images[1] = images[0]
+    images[1, :, 32:, :32] = 0
+    targets = torch.tensor([0, 0])
+    first, second = feature_maps.patch_contributions(classifier, patches, images, targets)
+    quarters = nn.functional.adaptive_avg_pool2d((first - second).abs()[None], 2)[0]
+    assert int(quarters.argmax()) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", HYBRIDS)
+def test_the_map_of_a_hybrid_is_that_of_its_stages(architecture):
+    """Its first attention block gets channels first, windows or parts of images, which are no rows and columns."""
+    model, images = predictor(architecture, 64, **HYBRIDS[architecture]), noise(64, 2)
+    fine, coarse = saliency(model, images), saliency(model, images, fine=False)
+    last = 4 if architecture == "nest_tiny" else 2
+    assert fine.cells_nhw.shape == (2, 8, 8) and coarse.cells_nhw.shape == (2, last, last)
+    assert not fine.of_patches and not coarse.of_patches
+    with pytest.raises(ConfigError, match="a square of patches"):
+        integrated_gradients(model, images)
 
 
 @pytest.mark.slow
@@ -73,7 +129,7 @@ def test_every_family_is_explained_by_captums_integrated_gradients(architecture)
     assert cam.density_nss.mean(axis=(1, 2)) == pytest.approx(1, rel=1e-3)
     classifier = model.bundle.classifier
     assert not any(module._forward_pre_hooks for module in classifier.modules())
-    block = feature_maps.first_attention(classifier.backbone)
+    block = feature_maps.first_patches(classifier.backbone, SIZE).block
     x_bchw = normalise(torch.from_numpy(images), [0.5] * 3, [0.25] * 3)
     prefix, given = PREFIX.get(architecture, 1), []
     hook = block.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
@@ -154,8 +210,10 @@ def test_a_whole_convolutional_network_has_the_maps_of_its_stages():
 
 
 @pytest.mark.slow
-def test_a_network_without_a_map_of_the_image_is_refused():
-    model = predictor("mixer_s32_224", 64)
-    for cam in (layer_cam, grad_cam):
-        with pytest.raises(ConfigError, match="mixer_s32_224"):
-            cam(model, noise(64))
+@pytest.mark.parametrize("architecture", WITHOUT_MAPS)
+def test_a_network_without_a_map_of_the_image_is_refused(architecture):
+    size = 224 if architecture == "hiera_tiny_224" else 64
+    model = predictor(architecture, size, **WITHOUT_MAPS[architecture])
+    for fine in (True, False):
+        with pytest.raises(ConfigError, match=architecture):
+            saliency(model, noise(size), fine=fine)

@@ -16,7 +16,7 @@ from derm_core.insight.saliency import layer_cam
 from derm_core.jobs.preflight import check
 from derm_core.nets.backbone import build_backbone, make_extractor
 from derm_core.nets.colour import ColourHistogram
-from derm_core.nets.feature_maps import first_attention, patch_contributions
+from derm_core.nets.feature_maps import first_patches, patch_contributions
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.pretrained import build_pretrained
 from derm_core.stats.inside_share import inside_share
@@ -129,7 +129,7 @@ def test_a_transformer_has_integrated_gradients_of_its_patches():
     network = TrainedNetwork([extractor], classifier.classify)
     maps = explain(network, [images], torch.tensor([1]), SIZE)
     cells = patch_contributions(
-        classifier, first_attention(vit), extractor.normalise(images), torch.tensor([1])
+        classifier, first_patches(vit, SIZE), extractor.normalise(images), torch.tensor([1])
     )
     assert maps.mean() == pytest.approx(float(cells.relu().sum()), rel=1e-3)
     assert explain(network, [images], torch.tensor([2]), SIZE) != pytest.approx(maps)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from derm_core.bundles.card import Card
 from derm_core.config.shared import ImageForm
 from derm_core.insight.overlay import colours, outlined, overlay, scale_strip
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
-from derm_core.insight.saliency import SaliencyMap, is_transformer, occlusion, saliency
+from derm_core.insight.saliency import SaliencyMap, occlusion, saliency
 from derm_core.workspace import Workspace
 from pages.ui import cached_models, frame, glossary, images, scheduling, words
 from pages.ui.classify import lesion_outline
@@ -121,7 +121,7 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
     _draw_scale(
         "0",
         f"{top:.1f} times an even spread",
-        f"{_method(workspace, cards, detail)}: where the evidence for the class lies, as a multiple of evidence that "
+        f"{_method(cams.values(), detail)}: where the evidence for the class lies, as a multiple of evidence that "
         "is spread evenly over the image. All maps have this one scale. They are as coarse as the feature map and show "
         "where a model looks, not whether it is right to.",
     )
@@ -129,12 +129,10 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
         st.caption(known.about())
 
 
-def _method(workspace: Workspace, cards: list[Card], detail: str) -> str:
+def _method(cams: Collection[SaliencyMap], detail: str) -> str:
     """What the maps are, in words."""
-    of_patches = [
-        card for card in cards if is_transformer(cached_models.predictor(workspace, card.name))
-    ]
-    if len(of_patches) == len(cards):
+    of_patches = [cam for cam in cams if cam.of_patches]
+    if len(of_patches) == len(cams):
         return OF_PATCHES
     others = f"; of a transformer: {OF_PATCHES}" if of_patches else ""
     return METHODS[detail] + others
