@@ -141,8 +141,7 @@ def test_planted_vectors_win_under_the_statistics_of_every_arm(workspace, plante
     assert any("is not known: planted (embeddings)" in text for text in result.verdict.details)
     sha256 = embeddings_info(workspace, "tiny", "planted").sha256
     assert result.protocol.content["weights"] == {ARM: {"sha256": sha256}}
-    table = {row["Part"]: row["Fixed"] for row in protocol(result).table}
-    assert table["SHA-256 of weights and vectors"] == f"{ARM} {sha256}"
+    assert f"{ARM} {sha256}" in [bullet.text for bullet in protocol(result).bullets]
     assert any("ids from ids, vectors from x" in note for note in result.notes)
     assert {row.arm for row in result.robustness.rows} == {"random"}
     assert "Not asked of planted (embeddings)" in result.robustness.note

@@ -214,7 +214,7 @@ def test_a_study_says_which_protocol_it_followed(finished):
     assert result["protocol"] == read_json(run.protocol)
     assert result["protocol"]["content"]["primary"]["arms"] == ["vae", "random"]
     sections = {section.key: section for section in method_sections(study_result(result))}
-    assert result["protocol"]["sha256"] in sections["protocol"].table_caption
+    assert result["protocol"]["sha256"] in sections["protocol"].bullets[-1].text
 
 
 def test_a_study_begun_under_another_protocol_does_not_go_on(config, workspace):
