@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..arms import BESIDE_METADATA
-from ..data.embedding_files import bring_embeddings
+from ..data.embedding_files import BroughtEmbeddings, bring_embeddings
 from ..data.embeddings import (
     EmbeddingsInfo,
     delete_embeddings,
@@ -33,6 +33,10 @@ def add_embeddings_arguments(actions: argparse._SubParsersAction) -> None:
     one.add_argument(
         "--pretrained-on", metavar="TEXT", default="", help=HELP["data embeddings --pretrained-on"]
     )
+    one.add_argument("--vectors", metavar="NAME", help=HELP["data embeddings --vectors"])
+    one.add_argument(
+        "--allow-labels", action="store_true", help=HELP["data embeddings --allow-labels"]
+    )
     one.add_argument("--delete", metavar="NAME", help=HELP["data embeddings --delete"])
 
 
@@ -45,7 +49,10 @@ def embeddings(args: argparse.Namespace, screen: Screen) -> Answer:
         delete_embeddings(workspace, args.name, args.delete)
         return Answer({"deleted": args.delete}, f"{args.delete} of {args.name} deleted.")
     if args.file:
-        info = bring_file(workspace, args.name, args.file, args.called, args.pretrained_on)
+        brought = bring_embeddings(
+            load_dataset(workspace, args.name), args.file, args.vectors, args.allow_labels
+        )
+        info = _register(workspace, args.name, args.file, brought, args.called, args.pretrained_on)
         text = f"{info.name}: {info.images:,} vectors of {info.features:,} features; as an arm: {ARM}{info.name}."
         return Answer({**to_json(info), "arm": f"{ARM}{info.name}"}, "\n".join([text, *info.notes]))
     load_dataset(workspace, args.name)
@@ -62,16 +69,16 @@ def embeddings(args: argparse.Namespace, screen: Screen) -> Answer:
     return Answer({"embeddings": to_json(every)}, text)
 
 
-def bring_file(
+def _register(
     workspace: Workspace,
     dataset: str,
     path: Path,
+    brought: BroughtEmbeddings,
     called: str | None = None,
     pretrained_on: str = "",
 ) -> EmbeddingsInfo:
-    """Read a file of vectors and register it, by default under its own name as far as it is allowed."""
+    """Keep the vectors of a file, by default under its own name as far as it is allowed."""
     images = load_dataset(workspace, dataset)
-    brought = bring_embeddings(images, path)
     name = called or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:40].strip("-")
     return register_embeddings(workspace, images, name, brought, path.name, pretrained_on)
 
@@ -102,7 +109,8 @@ def _registered(arm: str, dataset: str, screen: Screen) -> str:
             f"{arm}: there is no such file, and {dataset} has no embeddings of that name (there are: "
             f"{', '.join(known) or 'none yet'})."
         )
-    info = bring_file(screen.workspace, dataset, Path(name))
+    brought = bring_embeddings(load_dataset(screen.workspace, dataset), Path(name))
+    info = _register(screen.workspace, dataset, Path(name), brought)
     for note in info.notes:
         screen.note(note)
     return f"{ARM}{info.name}"

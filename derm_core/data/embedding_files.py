@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..formatting import count
+from .embedding_labels import require_no_labels
 from .embedding_tables import EmbeddingTable, read_embeddings
 from .image_ids import NAMED, ImageIds, describe_joined
 from .manifest import Dataset
@@ -40,15 +41,23 @@ class BroughtEmbeddings:
     notes: tuple[str, ...]
 
 
-def bring_embeddings(dataset: Dataset, path: Path) -> BroughtEmbeddings:
+def bring_embeddings(
+    dataset: Dataset, path: Path, vectors: str | None = None, allow_labels: bool = False
+) -> BroughtEmbeddings:
     """Read a file of vectors for a dataset.
+
+    Args:
+        dataset: of the images.
+        path: of the file.
+        vectors: which part of the file holds the vectors, see `read_embeddings`.
+        allow_labels: take vectors although labels stand in them.
 
     Raises:
         DataError: it cannot be read, names none of the images, gives one image two different vectors, or
-            holds vectors that are of different lengths, not finite or all equal.
+            holds vectors that are of different lengths, not finite, all equal, or labels.
     """
     ids = ImageIds(dataset.frame)
-    table = read_embeddings(path, ids)
+    table = read_embeddings(path, ids, vectors, dataset.classes)
     where, cells = path.name, table.cells
     joined = ids.join(cell for cell in cells if cell)
     if not joined.rows:
@@ -59,13 +68,14 @@ def bring_embeddings(dataset: Dataset, path: Path) -> BroughtEmbeddings:
         )
     rows = np.array([joined.rows.get(cell, -1) for cell in cells], np.int64)
     matched = rows >= 0
-    vectors = _finite(table, matched)
-    rows, vectors, notes = _one_each(rows[matched], vectors, dataset, where)
+    rows, values, notes = _one_each(rows[matched], _finite(table, matched), dataset, where)
     notes = [*table.notes, *describe_joined(joined, where, dataset.name), *notes]
-    notes += _constant(rows, vectors, dataset, where)
+    notes += _constant(rows, values, dataset, where)
+    if not (allow_labels or table.origin):  # those of `derm features` are no labels
+        require_no_labels(where, values, dataset.labels[rows], table.columns)
     if missing := len(dataset) - len(rows):
         notes.append(f"{count(missing, 'image')} of {dataset.name} have no vector in {where}.")
-    return BroughtEmbeddings(rows, vectors, table.origin, tuple(notes))
+    return BroughtEmbeddings(rows, values, table.origin, tuple(notes))
 
 
 def _finite(table: EmbeddingTable, matched: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DataError
+from .embedding_choice import choose_vectors, is_about, rank
 from .image_ids import ImageIds
 from .prediction_scores import as_numbers, read_list
 from .prediction_table import PARQUET, image_column, texts
@@ -25,10 +26,6 @@ MAX_BYTES = 4 * 2**30
 MAX_VALUES = 500_000_000  # 2 GB in memory
 SAMPLE = 2000  # lines of a CSV in which the image column is looked for
 ORIGIN = b"derm_features"  # key in a Parquet file's metadata
-# Numbers of these names are no features, where features have no numbered names.
-NO_FEATURES = re.compile(
-    r"(?i)(unnamed.*|index|idx|.*(label|target|class|fold|split|seed|group|patient|lesion|age|sex|width|height|id))"
-)
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
@@ -40,6 +37,7 @@ class EmbeddingTable:
         where: the file's name.
         cells: (n,) what names the image of each row.
         vectors_nd: (n, D) numbers, NaN where one is missing.
+        columns: (D,) names of the features, where each has a column of its own; else empty.
         origin: what `derm features` wrote of the arm; empty for other files.
         notes: what was assumed.
     """
@@ -47,28 +45,38 @@ class EmbeddingTable:
     where: str
     cells: np.ndarray
     vectors_nd: np.ndarray
+    columns: tuple[str, ...] = ()
     origin: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def read_embeddings(path: Path, ids: ImageIds) -> EmbeddingTable:
+def read_embeddings(
+    path: Path, ids: ImageIds, vectors: str | None = None, classes: Sequence[str] = ()
+) -> EmbeddingTable:
     """The rows of a file of vectors.
 
+    Args:
+        path: of the file.
+        ids: of the dataset's images.
+        vectors: name of the array, of the column of lists, or of what stands before the numbers of the
+            columns, that holds the vectors; None: what the names say.
+        classes: of the dataset; columns of their names are no features.
+
     Raises:
-        DataError: it cannot be read, is too large, names no image of the dataset, or its vectors are of
-            different lengths.
+        DataError: it cannot be read, is too large, names no image of the dataset, its vectors are of
+            different lengths, or it does not say which of its parts are the vectors.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path.name} is larger than {MAX_BYTES // 2**30} GB; split it.")
         suffix = path.suffix.lower()
         if suffix == ".npz":
-            return _from_npz(path, ids)
+            return _from_npz(path, ids, vectors, classes)
         if suffix in PARQUET:
             frame, origin = _read_parquet(path)
-            return _from_frame(path, frame, ids, origin)
+            return _from_frame(path, frame, ids, origin, vectors, classes)
         if suffix in (".csv", ".tsv", ".txt"):
-            return _from_frame(path, _read_csv(path, ids), ids, {})
+            return _from_frame(path, _read_csv(path, ids), ids, {}, vectors, classes)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error}).") from error
     raise DataError(
@@ -76,7 +84,9 @@ def read_embeddings(path: Path, ids: ImageIds) -> EmbeddingTable:
     )
 
 
-def _from_npz(path: Path, ids: ImageIds) -> EmbeddingTable:
+def _from_npz(
+    path: Path, ids: ImageIds, vectors: str | None, classes: Sequence[str]
+) -> EmbeddingTable:
     """Ids beside a matrix, or a vector under each id; nothing in it is unpickled."""
     try:
         with zipfile.ZipFile(path) as packed:
@@ -98,14 +108,19 @@ def _from_npz(path: Path, ids: ImageIds) -> EmbeddingTable:
     lists = {name: texts(pd.Series(a)) for name, a in arrays.items() if a.ndim == 1 and len(a)}
     if not matrices and arrays and ids.hits(arrays)[0]:
         return _from_vectors(path.name, arrays)
-    for name, matrix in sorted(matrices.items(), key=lambda item: -item[1].size):
-        fitting = {key: of for key, of in lists.items() if len(of) == len(matrix)}
-        best = max(fitting, key=lambda key: ids.hits(fitting[key]), default=None)
-        if best is not None and ids.hits(fitting[best])[0]:
-            left = [other for other in arrays if other not in (name, best)]
-            notes = [f"{path.name}: ids from {best}, vectors from {name} {matrix.shape}."]
-            notes += [f"{path.name}: not used: {', '.join(left[:20])}."] if left else []
-            return _checked(path.name, fitting[best], matrix, notes)
+    hits = {key: ids.hits(of) for key, of in lists.items()}
+    named = {key: of for key, of in lists.items() if hits[key][0]}
+    lengths = {len(of) for of in named.values()}
+    fitting = {name: matrix for name, matrix in matrices.items() if len(matrix) in lengths}
+    if fitting:
+        sizes = {name: matrix.shape[1] for name, matrix in fitting.items()}
+        name = choose_vectors(path.name, sizes, vectors, classes)
+        matrix = fitting[name]
+        best = max((key for key in named if len(named[key]) == len(matrix)), key=hits.__getitem__)
+        left = [other for other in arrays if other not in (name, best)]
+        notes = [f"{path.name}: ids from {best}, vectors from {name} {matrix.shape}."]
+        notes += [f"{path.name}: not used: {', '.join(left[:20])}."] if left else []
+        return _checked(path.name, named[best], matrix, notes)
     held = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:8])
     raise DataError(
         f"{path.name} has no array of image ids beside a matrix of vectors with as many rows ({held or 'empty'}): "
@@ -166,7 +181,12 @@ def _read_csv(path: Path, ids: ImageIds) -> pd.DataFrame:
 
 
 def _from_frame(
-    path: Path, frame: pd.DataFrame, ids: ImageIds, origin: dict[str, object]
+    path: Path,
+    frame: pd.DataFrame,
+    ids: ImageIds,
+    origin: dict[str, object],
+    vectors: str | None,
+    classes: Sequence[str],
 ) -> EmbeddingTable:
     """Ids in one column, vectors in a column of lists or in one column for each feature."""
     if frame.size > MAX_VALUES:
@@ -177,47 +197,83 @@ def _from_frame(
             f"No column of {path.name} names images of this dataset (columns: {_listed(list(frame))})."
         )
     cells, others = texts(frame[image]), [name for name in frame if name != image]
-    for name in others:
-        if (lists := _lists(frame[name])) is not None:
-            vectors, used = _stacked(path.name, lists), [name]
-            break
+    used, is_list = _vector_columns(path.name, frame, others, vectors, classes)
+    if is_list:
+        values = _stacked(path.name, _lists(frame[used[0]]))
     else:
-        used = _feature_columns(frame, others)
-        if not used:
-            raise DataError(
-                f"{path.name} has no vectors: neither a column of lists nor columns of numbers (columns: "
-                f"{_listed(list(frame))})."
-            )
-        columns = [as_numbers(frame[name]) for name in used]
-        vectors = np.stack([one for one in columns if one is not None], 1)
+        numbers = [as_numbers(frame[name]) for name in used]
+        values = np.stack([one for one in numbers if one is not None], 1)
+    columns = () if is_list else tuple(used)
     left = [name for name in others if name not in used]
     notes = [f"{path.name}: ids from {image}, vectors from {_listed(used)}."]
     notes += [f"{path.name}: not used: {_listed(left)}."] if left else []
-    return _checked(path.name, cells, vectors, notes, origin)
+    return _checked(path.name, cells, values, notes, columns, origin)
 
 
-def _lists(cells: pd.Series) -> list[np.ndarray] | None:
-    """The vectors of a column of lists, or of lists as text; None for other columns."""
+def _vector_columns(
+    where: str,
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    wanted: str | None,
+    classes: Sequence[str],
+) -> tuple[list[str], bool]:
+    """The columns that hold the vectors, and whether it is one column of lists.
+
+    A column of lists or columns numbered alike, as their names say; else all other numbers that are features
+    by their names.
+    """
+    lists = {name: size for name in names if (size := _list_length(frame[name])) > 1}
+    numeric = [name for name in names if as_numbers(frame[name]) is not None]
+    numbered = _numbered_columns(numeric)
+    sets = {prefix: len(columns) for prefix, columns in numbered.items()}
+    candidates = {**sets, **lists}
+    features = [name for name in candidates if rank(name, classes) < 2]
+    used = [name for name in numeric if not is_about(name, classes)]
+    if candidates and (features or not used or wanted is not None):
+        chosen = choose_vectors(where, candidates, wanted, classes)
+        return ([chosen], True) if chosen in lists else (_in_order(where, numbered[chosen]), False)
+    if not used:
+        raise DataError(
+            f"{where} has no vectors: neither a column of lists nor columns of numbers (columns: "
+            f"{_listed(list(frame))})."
+        )
+    return used, False
+
+
+def _list_length(cells: pd.Series) -> int:
+    """How many numbers the first cell of a column of lists, or of lists as text, has; 0 of other columns."""
     if pd.api.types.is_numeric_dtype(cells) or not len(cells):
-        return None
+        return 0
     first = read_list(cells.iloc[0])
-    if not isinstance(first, list) or len(first) < 2:
-        return None
+    return len(first) if isinstance(first, list) else 0
+
+
+def _lists(cells: pd.Series) -> list[np.ndarray]:
+    """The vectors of a column of lists."""
     values = [read_list(cell) for cell in cells]
     return [np.asarray(value if isinstance(value, list) else [], float) for value in values]
 
 
-def _feature_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """The columns of numbers: the largest set that is numbered alike, in the order of the numbers, else all others."""
-    numeric = [name for name in names if as_numbers(frame[name]) is not None]
-    numbered: dict[str, dict[int, str]] = defaultdict(dict)
-    for name in numeric:
+def _numbered_columns(names: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
+    """{what stands before the number: (number, column) of each}, of two columns at least."""
+    numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in names:
         if match := _NUMBERED.fullmatch(name):
-            numbered[match[1]][int(match[2])] = name
-    largest = max(numbered.values(), key=len, default={})
-    if len(largest) > 1:
-        return [largest[number] for number in sorted(largest)]
-    return [name for name in numeric if not NO_FEATURES.fullmatch(name)]
+            numbered[match[1]].append((int(match[2]), name))
+    return {prefix: columns for prefix, columns in numbered.items() if len(columns) > 1}
+
+
+def _in_order(where: str, columns: Sequence[tuple[int, str]]) -> list[str]:
+    """The columns in the order of their numbers. Raises DataError where two have one number."""
+    by_number: dict[int, str] = {}
+    for number, name in columns:
+        if number in by_number:
+            raise DataError(
+                f"{where}: the columns {by_number[number]} and {name} have one number: give each its own, or leave "
+                "one out of the file."
+            )
+        by_number[number] = name
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def _stacked(where: str, vectors: Sequence[np.ndarray]) -> np.ndarray:
@@ -241,11 +297,13 @@ def _checked(
     cells: np.ndarray,
     vectors: np.ndarray,
     notes: Sequence[str],
+    columns: tuple[str, ...] = (),
     origin: dict[str, object] | None = None,
 ) -> EmbeddingTable:
     if not vectors.shape[1]:
         raise DataError(f"The vectors of {where} are empty.")
-    return EmbeddingTable(where, cells, np.asarray(vectors, float), origin or {}, tuple(notes))
+    values = np.asarray(vectors, float)
+    return EmbeddingTable(where, cells, values, columns, origin or {}, tuple(notes))
 
 
 def _listed(names: Sequence[str]) -> str:

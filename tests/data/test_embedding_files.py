@@ -187,3 +187,124 @@ def test_damaged_vectors_are_refused(workspace, tmp_path, tiny, vectors):
     np.savez(stored, ids=ids_of(tiny), vectors=vectors[:, :2])
     with pytest.raises(DataError, match="clip are damaged"):
         load_embeddings(workspace, tiny, "clip")
+
+
+@pytest.fixture
+def larger(workspace):
+    """90 images of three classes."""
+    return write_dataset(workspace, "larger")
+
+
+def features(dataset, count=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(len(dataset), count)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        lambda labels: labels,
+        lambda labels: labels == 1,
+        lambda labels: (
+            2 * labels + np.arange(len(labels)) % 2
+        ),  # a diagnosis finer than the classes
+        lambda labels: labels + (labels == 2) * 0.5,
+    ],
+)
+def test_a_feature_that_follows_from_the_labels_is_refused_unless_it_is_meant(
+    tmp_path, larger, feature
+):
+    x = np.column_stack([features(larger), feature(larger.labels)]).astype(np.float32)
+    np.savez(tmp_path / "a.npz", ids=ids_of(larger), x=x)
+    with pytest.raises(DataError, match=r"decide 1 feature \(number 4\).*--allow-labels"):
+        bring_embeddings(larger, tmp_path / "a.npz")
+    brought = bring_embeddings(larger, tmp_path / "a.npz", allow_labels=True)
+    np.testing.assert_array_equal(brought.vectors_nd, x)
+
+
+def test_features_of_few_values_that_do_not_follow_from_the_labels_are_taken(tmp_path, larger):
+    x = features(larger)
+    x[:, 0], x[:, 1], x[:, 2] = np.arange(90) % 2, x[:, 1] > 1.5, np.arange(90) == 3
+    np.savez(tmp_path / "a.npz", ids=ids_of(larger), x=x)
+    np.testing.assert_array_equal(bring_embeddings(larger, tmp_path / "a.npz").vectors_nd, x)
+
+
+def test_labels_of_a_table_without_a_header_are_no_feature_in_silence(tmp_path, larger):
+    table = pd.DataFrame(features(larger), index=ids_of(larger))
+    table.insert(0, "label", larger.labels)
+    table.to_csv(tmp_path / "a.csv", header=False)
+    with pytest.raises(DataError, match=r"decide 1 feature \(column 1\)"):
+        bring_embeddings(larger, tmp_path / "a.csv")
+
+
+def test_as_few_vectors_as_classes_are_refused(tmp_path, larger):
+    few = features(larger)[:5][np.random.default_rng(1).integers(0, 5, len(larger))]
+    np.savez(tmp_path / "a.npz", ids=ids_of(larger), x=few)
+    with pytest.raises(DataError, match=r"no more than 6 different vectors for 90 images"):
+        bring_embeddings(larger, tmp_path / "a.npz")
+
+
+ABOUT = (
+    "y dx diagnosis label_num malignant is_melanoma dx_code age_approx pred prob_mel targets class_id "
+    "cancer isMalignant amber lesion_id patientid"  # amber is one of the classes
+)
+
+
+def test_what_is_known_of_an_image_is_no_feature_beside_others(tmp_path, larger):
+    x, path = features(larger, 3), tmp_path / "a.csv"
+    for name in ABOUT.split():
+        columns = {name: x[:, 2], "area": x[:, 0], "grid": x[:, 1]}
+        pd.DataFrame({"image": ids_of(larger), **columns}).to_csv(path, index=False)
+        brought = bring_embeddings(larger, path)
+        np.testing.assert_array_equal(brought.vectors_nd, x[:, :2], name)
+        assert any(f"not used: {name}" in note for note in brought.notes)
+
+
+def in_parts(path, ids, parts):
+    """A file with these vectors under these names, in this order."""
+    if path.suffix == ".npz":
+        np.savez(path, ids=ids, **parts)
+    elif path.suffix == ".parquet":
+        pd.DataFrame({"image": ids, **{name: list(x) for name, x in parts.items()}}).to_parquet(
+            path
+        )
+    else:
+        columns = {f"{name}{k}": x[:, k] for name, x in parts.items() for k in range(x.shape[1])}
+        pd.DataFrame({"image": ids, **columns}).to_csv(path, index=False)
+
+
+NAMES = [("embedding", "one_hot_label"), ("x", "logits"), ("features", "a"), ("f", "probs")]
+
+
+@pytest.mark.parametrize("file", ["a.npz", "a.parquet", "a.csv"])
+def test_names_say_which_part_of_a_file_is_the_vectors(tmp_path, larger, file):
+    x, longer = features(larger), features(larger, 9, 1)
+    for vectors, other in NAMES:
+        in_parts(tmp_path / file, ids_of(larger), {other: longer, vectors: x})
+        brought = bring_embeddings(larger, tmp_path / file)
+        np.testing.assert_array_equal(brought.vectors_nd, x, vectors)
+        asked = bring_embeddings(larger, tmp_path / file, vectors=other)
+        np.testing.assert_array_equal(asked.vectors_nd, longer, other)
+
+
+@pytest.mark.parametrize("file", ["a.npz", "a.parquet", "a.csv"])
+def test_where_names_do_not_say_it_the_file_is_refused_and_the_parts_are_named(
+    tmp_path, larger, file
+):
+    x, y = features(larger), features(larger, 9, 1)
+    in_parts(tmp_path / file, ids_of(larger), {"first": x, "second": y})
+    with pytest.raises(
+        DataError, match=r"first \(4 numbers\), second \(9 numbers\).*--vectors NAME"
+    ):
+        bring_embeddings(larger, tmp_path / file)
+    asked = bring_embeddings(larger, tmp_path / file, vectors="first")
+    np.testing.assert_array_equal(asked.vectors_nd, x)
+    with pytest.raises(DataError, match="no vectors called third; there are: first"):
+        bring_embeddings(larger, tmp_path / file, vectors="third")
+
+
+def test_two_columns_of_one_number_are_refused(tmp_path, larger):
+    x = features(larger, 3)
+    columns = {"f1": x[:, 0], "f01": x[:, 1], "f2": x[:, 2]}
+    pd.DataFrame({"image": ids_of(larger), **columns}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match="the columns f1 and f01 have one number"):
+        bring_embeddings(larger, tmp_path / "a.csv")

@@ -1,11 +1,13 @@
 """Brought vectors as an arm: the same heads and statistics, and what is not known of them is said."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from derm_core.arms import arm_label, in_order, is_one_network, reads_images_alone
+from derm_core.cli import main
 from derm_core.commands.embeddings import with_registered
 from derm_core.commands.output import Screen
 from derm_core.config import EmbedConfig, StudyConfig
@@ -145,3 +147,16 @@ def test_planted_vectors_win_under_the_statistics_of_every_arm(workspace, plante
     assert any("ids from ids, vectors from x" in note for note in result.notes)
     assert {row.arm for row in result.robustness.rows} == {"random"}
     assert "Not asked of planted (embeddings)" in result.robustness.note
+
+
+def test_the_command_takes_the_part_that_is_asked_for(workspace, planted, capsys):
+    tiny, path = planted
+    stored = dict(np.load(path))
+    np.savez(path, **stored, labels=np.eye(3)[tiny.labels])
+    argv = ["data", "embeddings", "tiny", str(path), "--json"]
+    assert main([*argv, "--vectors", "labels"]) == 1
+    assert "--allow-labels" in capsys.readouterr().err
+    assert main([*argv, "--vectors", "labels", "--allow-labels", "--as", "truth"]) == 0
+    assert json.loads(capsys.readouterr().out)["features"] == 3
+    assert main([*argv, "--vectors", "x"]) == 0
+    assert json.loads(capsys.readouterr().out)["features"] == 6
