@@ -198,7 +198,7 @@ def matrix(
     shade: np.ndarray,
     text: Sequence[Sequence[str]],
     hover: str,
-    told: Callable[[int, int], str],
+    cell_text: Callable[[int, int], str],
     classes: Sequence[str],
     colour: str,
 ) -> Figure:
@@ -208,8 +208,8 @@ def matrix(
         title: what the figure shows.
         shade: how strong the colour of each cell is, (n, n).
         text: what stands in each cell.
-        hover: what a cell says under the pointer, in plotly's template: row %{y}, column %{x}, what is `told`.
-        told: what the template's %{text} is for the cell of a row and a column.
+        hover: what a cell says under the pointer, in plotly's template: row %{y}, column %{x}, `cell_text`.
+        cell_text: what the template's %{text} is for the cell of a row and a column.
         classes: names of the rows, which are those of the columns.
         colour: hexadecimal.
     """
@@ -226,7 +226,7 @@ def matrix(
             [classes[i] for i, _ in places],
             "markers",
             customdata=places,
-            text=[told(i, j) for i, j in places],
+            text=[cell_text(i, j) for i, j in places],
             hovertemplate=f"{hover}<extra></extra>",
             marker={
                 "symbol": "square-open",

@@ -89,12 +89,12 @@ def confusion_matrix(counts: Matrix, classes: Sequence[str], arm: ArmStyle) -> F
     number = np.asarray(counts, dtype=float)
     share = number / np.maximum(number.sum(axis=1, keepdims=True), 1e-12)
 
-    def told(i: int, j: int) -> str:
+    def count_text(i: int, j: int) -> str:
         return f"{percent(share[i, j])} ({number[i, j]:.0f})"
 
     text = [[f"{100 * value:.0f}" for value in row] for row in share]
     hover = "%{y} predicted as %{x}: %{text}"
-    figure = matrix(f"Confusion, {arm.name}", share, text, hover, told, classes, arm.colour)
+    figure = matrix(f"Confusion, {arm.name}", share, text, hover, count_text, classes, arm.colour)
     return figure.update_xaxes(title={"text": "Rows: true class.<br>Columns: predicted class."})
 
 
@@ -123,13 +123,13 @@ def disagreement_matrix(counts: Matrix, classes: Sequence[str], a: str, b: str) 
     number = np.asarray(counts, dtype=float)
     off_diagonal = number * (1 - np.eye(len(number)))
 
-    def told(i: int, j: int) -> str:
+    def count_text(i: int, j: int) -> str:
         return f"{number[i, j]:.0f}"
 
     text = [[f"{n:.0f}" if n else "" for n in row] for row in number]
     title = f"Decisions: {a} against {b}"
     hover = f"{a}: %{{y}}<br>{b}: %{{x}}<br>%{{text}} images"
-    figure = matrix(title, np.sqrt(off_diagonal), text, hover, told, classes, INK)
+    figure = matrix(title, np.sqrt(off_diagonal), text, hover, count_text, classes, INK)
     return figure.update_xaxes(title={"text": f"Rows: {a}.<br>Columns: {b}."})
 
 

@@ -138,7 +138,7 @@ def _draw_gallery(workspace: Workspace, first: LoadedMap, part: pd.DataFrame, ki
         image_marks.draw_undo(workspace, dataset, "issues")
     else:
         marking.draw_marking(workspace, first, [])
-    said, reconstructed = st.empty(), False
+    notice, reconstructed = st.empty(), False
     key = f"issues-{kind}-shown"
     shown = part.head(st.session_state.setdefault(key, PAGE))
     columns, width = (4, 250) if kind == "near_duplicate" else (6, 150)
@@ -167,7 +167,7 @@ def _draw_gallery(workspace: Workspace, first: LoadedMap, part: pd.DataFrame, ki
                     if dataset:
                         _draw_marking(workspace, dataset, names, kind, issue.suggestion)
     if reconstructed:
-        said.caption(f":material/blur_on: {images.RECONSTRUCTIONS}.")
+        notice.caption(f":material/blur_on: {images.RECONSTRUCTIONS}.")
     if len(part) > len(shown):
 
         def show_more() -> None:

@@ -126,13 +126,13 @@ class LoadedMap:
     def models(self) -> list[MapModel]:
         """The models whose predictions are saved with the map."""
         arms = [model.arm for model in self.info.opinions]
-        found = []
+        models = []
         for model in self.info.opinions:
             own = self.labels.get(model.name) or (model.name if ":" in model.arm else None)
             style = arm_style(model.arm, own)
             short_name = style.brief if arms.count(model.arm) == 1 else model.name
-            found.append(MapModel(model.slot, model.name, model.arm, short_name, style))
-        return found
+            models.append(MapModel(model.slot, model.name, model.arm, short_name, style))
+        return models
 
     @property
     def columns(self) -> dict[str, str]:
