@@ -32,8 +32,8 @@ def require_no_labels(
     labelled = labels_n >= 0
     vectors, labels = vectors_nd[labelled], labels_n[labelled]
     frequent = [label for label in np.unique(labels) if (labels == label).sum() >= FEWEST]
-    kept = np.isin(labels, frequent)
-    vectors, labels, most = vectors[kept], labels[kept], 2 * len(frequent)
+    in_frequent = np.isin(labels, frequent)
+    vectors, labels, most = vectors[in_frequent], labels[in_frequent], 2 * len(frequent)
     if len(frequent) < 2 or len(labels) <= most:
         return
     meant = f"or bring the file with `derm data embeddings DATASET FILE {OPTION}` if that is meant."
