@@ -6,17 +6,15 @@ For the models of the library that carry the statistics (at most two of one stud
 coverage of the 90 % prediction sets on their own test split; the rate of pictures flagged as
 outliers by all models together, among the test images, among pictures of other things (drawn ones,
 and crops of photographs), and in datasets named as a shift; and the shares of LayerCAM, Grad-CAM
-and occlusion that lie inside the lesion, on drawn lesions and where masks are at hand on the
-dataset's, beside the share of the area that the lesion takes (`_insight_saliency`). Needs the
+and occlusion that lie inside the lesion, on drawn lesions and where the dataset has lesion masks on
+its own, beside the share of the area that the lesion takes (`_insight_saliency`). Needs the
 workspace that holds the models' dataset (DERM_HOME).
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +32,7 @@ from derm_core.bundles.prediction import ArmPrediction
 from derm_core.bundles.predictor import Predictor, load_predictors
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset
+from derm_core.data.masks import as_seen, read_masks
 from derm_core.data.splits import split_fingerprint
 from derm_core.data.store import open_store
 from derm_core.data.used_images import used_images
@@ -61,11 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photos",
         type=Path,
         help="folder of photographs of other things (beside scikit-learn's two)",
-    )
-    parser.add_argument(
-        "--masks",
-        type=Path,
-        help="zip of ID_segmentation.png (default: beside the dataset's images)",
     )
     parser.add_argument(
         "--masked",
@@ -238,9 +232,9 @@ def saliency_inside(
     images: dict[int, np.ndarray],
     args: SimpleNamespace,
 ) -> dict:
-    """By model, on drawn lesions and where masks are at hand on the dataset's: `_insight_saliency.inside`."""
-    path = args.masks or Path(dataset.info.source) / "segmentations.zip"
-    if not path.is_file():
+    """By model, on drawn lesions and on the dataset's where it has lesion masks: `_insight_saliency.inside`."""
+    known = read_masks(dataset)
+    if known is None:
         print("No lesion masks: the saliency is measured on drawn lesions alone.", file=sys.stderr)
     chosen = np.random.default_rng(stream_seed(SEED, "masked")).permutation(len(test))[
         : args.masked
@@ -252,11 +246,12 @@ def saliency_inside(
                 predictor, *drawn_lesions(args.masked, predictor.size, SEED), args.occluded
             )
         }
-        if path.is_file():
-            masks = read_masks(path, ids, predictor.size)
-            usable = masks.any((1, 2))
+        if known is not None:
+            pictures = [known.of_image(name) for name in ids]
+            masks = np.stack([as_seen(one, predictor.form) for one in pictures if one])
+            usable = np.array([one is not None for one in pictures])
             result[name][dataset.name] = inside(
-                predictor, images[predictor.size][chosen][usable], masks[usable], args.occluded
+                predictor, images[predictor.size][chosen][usable], masks, args.occluded
             )
     return result
 
@@ -267,17 +262,3 @@ def default_inside(saliency: dict, dataset: str) -> dict[str, float]:
         name: shares.get(dataset, shares["synthetic"])["layer_cam"]["inside"]
         for name, shares in saliency.items()
     }
-
-
-def read_masks(path: Path, ids: np.ndarray, size: int) -> np.ndarray:
-    """Lesion masks (n, size, size) bool, prepared as the images are; empty where the archive has none."""
-    with zipfile.ZipFile(path) as archive:
-        names, masks = (
-            {Path(name).name: name for name in archive.namelist()},
-            np.zeros((len(ids), size, size), bool),
-        )
-        for mask, image_id in zip(masks, ids):
-            if name := names.get(f"{image_id}_segmentation.png"):
-                with Image.open(io.BytesIO(archive.read(name))) as picture:
-                    mask[:] = prepare(picture.convert("RGB"), size)[..., 0] > 127
-    return masks
