@@ -135,7 +135,7 @@ class FolderFiles:
     def notes(self) -> list[str]:
         """One sentence for each kind of image file that was left out."""
         return [
-            f"{len(names)} {kind} {'was' if len(names) == 1 else 'were'} left out (such as {names[0]})."
+            f"{len(names)} {kind} {'was' if len(names) == 1 else 'were'} left out of the images (such as {names[0]})."
             for kind, names in self.left_out.items()
         ]
 

@@ -80,7 +80,7 @@ class MasksInfo:
 def describe_count(masks: int, images: int, called: str) -> str:
     """How many images have a mask, in words."""
     origin = f", from {called}" if called else ""
-    return f"{masks:,} of {count(images, 'image')} {'has' if images == 1 else 'have'} a lesion mask{origin}."
+    return f"{masks:,} of {count(images, 'image')} {'has' if masks == 1 else 'have'} a lesion mask{origin}."
 
 
 def as_seen(mask: Image.Image, form: ImageForm) -> np.ndarray:

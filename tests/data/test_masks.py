@@ -134,7 +134,7 @@ def test_what_is_no_mask_of_an_image_is_left_out_and_said(workspace, clinic):
     )
     result, dataset = imported(workspace, clinic)
     text = said(result.notes)
-    assert "1 of 6 images have a lesion mask" in text and len(read_masks(dataset)) == 1
+    assert "1 of 6 images has a lesion mask" in text and len(read_masks(dataset)) == 1
     for sentence in (
         "has not the shape of its image and was left out (img_1_segmentation.png)",
         "marks no pixel and was left out (img_2_segmentation.png)",
