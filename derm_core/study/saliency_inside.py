@@ -47,8 +47,9 @@ NO_MAP = "its network has no map of the image"
 NOTE = (
     "The classifier of seed {seed} of every arm, for the class that it finds most probable; {sampled} drawn from the "
     "{masked} of the test set that have a lesion mask, the same for all arms. Intervals are over groups alone, not "
-    "over seeds. A map spread evenly over the image has as large a share inside as the lesion has of the area. The "
-    "share says where the maps lie, not whether predictions are right."
+    "over seeds. A map spread evenly over the image has as large a share inside as the lesion has of the area. Edges "
+    "and pigment attract the maps of untrained networks as well (Adebayo et al. 2018): read arms beside Random "
+    "initialisation. The share says where the maps lie, not whether predictions are right."
 )
 
 
