@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from ..errors import DataError
 
+NAMED = 8
 OPTION = "--vectors"  # of `derm data embeddings`
 VECTORS = frozenset(
     "activations emb embed embedding embeddings feat feats feature features hidden latent latents pooled "
@@ -51,9 +52,8 @@ def choose_vectors(
     Raises:
         DataError: none has the name that is asked for, or names do not say which it is.
     """
-    names = ", ".join(
-        f"{name or '(no name)'} ({size:,} numbers)" for name, size in candidates.items()
-    )
+    each = [f"{name or '(no name)'} ({size:,} numbers)" for name, size in candidates.items()]
+    names = ", ".join(each[:NAMED]) + (", …" if len(each) > NAMED else "")
     if wanted is not None:
         if wanted in candidates:
             return wanted

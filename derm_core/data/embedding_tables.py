@@ -26,6 +26,7 @@ MAX_BYTES = 4 * 2**30
 MAX_VALUES = 500_000_000  # 2 GB in memory
 SAMPLE = 2000  # lines of a CSV in which the image column is looked for
 ORIGIN = b"derm_features"  # key in a Parquet file's metadata
+ALL = "all"  # in place of a name: all columns of numbers that are features by their names
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
@@ -229,9 +230,14 @@ def _vector_columns(
     candidates = {**sets, **lists}
     features = [name for name in candidates if rank(name, classes) < 2]
     used = [name for name in numeric if not is_about(name, classes)]
+    few = bool(sets) and len(used) > 2 * max(sets.values())  # which may be a part of them
+    if ALL not in candidates and used and (few or wanted == ALL):
+        candidates[ALL] = len(used)
     if candidates and (features or not used or wanted is not None):
         chosen = choose_vectors(where, candidates, wanted, classes)
-        return ([chosen], True) if chosen in lists else (_in_order(where, numbered[chosen]), False)
+        if chosen in lists:
+            return [chosen], True
+        return _in_order(where, numbered[chosen]) if chosen in numbered else used, False
     if not used:
         raise DataError(
             f"{where} has no vectors: neither a column of lists nor columns of numbers (columns: "

@@ -308,3 +308,13 @@ def test_two_columns_of_one_number_are_refused(tmp_path, larger):
     pd.DataFrame({"image": ids_of(larger), **columns}).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(DataError, match="the columns f1 and f01 have one number"):
         bring_embeddings(larger, tmp_path / "a.csv")
+
+
+def test_a_few_numbered_columns_among_many_others_are_not_taken_for_all(tmp_path, larger):
+    x, names = features(larger, 6), ["area", "lbp1", "lbp2", "contrast", "energy", "entropy"]
+    table = pd.DataFrame({"image": ids_of(larger), **dict(zip(names, x.T, strict=True))})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match=r"lbp \(2 numbers\), all \(6 numbers\)"):
+        bring_embeddings(larger, tmp_path / "a.csv")
+    brought = bring_embeddings(larger, tmp_path / "a.csv", vectors="all")
+    np.testing.assert_array_equal(brought.vectors_nd, x)
