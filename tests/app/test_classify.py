@@ -472,7 +472,7 @@ def test_the_adjusted_class_is_named_where_it_differs(open_page, shelf):
     assert {arm.top_adjusted for arm in arms.values()} == {rare} and arms["a-vae"].top == top
     differing = sum(arm.top != rare for arm in arms.values())
     name = DECISIONS["adjusted"]
-    (row,) = re.findall(rf"\*\*{name}\*\* \|(.*)\|", text(app))
+    (row,) = re.findall(rf"\*\*{name}\*\*\] \|(.*)\|", text(app))
     assert row.count("the same") == 2 - differing < 2
     assert TERMS["two-decisions"].text in text(app)
     assert "not measured" in text(app), "these cards have one score of each decision"
