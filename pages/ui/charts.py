@@ -90,8 +90,10 @@ def lines(
                 "hovertemplate": f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>",
             }
         )
-    figure.update_yaxes(tickformat=".1~%" if share else None, nticks=6)
-    return figure
+    figure.update_xaxes(rangemode="nonnegative")
+    values = np.concatenate([np.asarray(ys, float) for _, ys in series.values()] or [np.zeros(0)])
+    mode = "normal" if (values < 0).any() else "nonnegative"  # of a single value plotly draws ±1
+    return figure.update_yaxes(rangemode=mode, tickformat=".1~%" if share else None, nticks=6)
 
 
 def probability_bars(

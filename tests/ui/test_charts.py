@@ -139,3 +139,9 @@ def test_a_figure_made_again_is_the_same_and_a_change_in_it_stays_its_own():
         == json.loads(first.to_json())
         != json.loads(other.to_json())
     )
+
+
+def test_the_axes_of_a_first_value_begin_at_zero_unless_values_lie_below_it():
+    first = charts.lines({"Probe": ([0], [0.35])}, "Probe", share=True).layout
+    assert first.xaxis.rangemode == first.yaxis.rangemode == "nonnegative"
+    assert charts.lines({"Loss": ([0, 1], [-0.5, 1])}, "Loss").layout.yaxis.rangemode == "normal"
