@@ -84,25 +84,30 @@ class PretrainedNetwork(FeatureNetwork):
             if parameter.requires_grad and layers.get(name, top) < top
         }
 
-    def _token(self, features: Tensor) -> Tensor:
-        if features.ndim != 3 or getattr(self.body, "cls_token", None) is None:
+    def _token(self, features: Tensor | list[Tensor]) -> Tensor:
+        is_there = getattr(self.body, "cls_token", None) is not None
+        if not isinstance(features, Tensor) or features.ndim != 3 or not is_there:
             raise ConfigError(
                 f"pooling is {POOLINGS[self.tokens]}; {self.architecture} has no class token: leave it out, or "
                 "take @mean."
             )
         return features[:, 0]
 
-    def _mean(self, features: Tensor) -> Tensor:
+    def _mean(self, features: Tensor | list[Tensor]) -> Tensor:
         """The mean of all patches, or of all positions of a map."""
-        if features.ndim == 3:
-            prefix = int(getattr(self.body, "num_prefix_tokens", 0))
-            return features[:, prefix:].mean(1)
-        if features.ndim != 4:
-            raise ConfigError(
-                f"pooling is {POOLINGS[self.tokens]}; {self.architecture} has no patches: leave it out."
-            )
-        channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
-        return features.mean((1, 2) if channels_last else (2, 3))
+        if isinstance(features, Tensor) and features.ndim == 4:
+            channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
+            return features.mean((1, 2) if channels_last else (2, 3))
+        has_token = getattr(self.body, "cls_token", None) is not None
+        prefix = getattr(self.body, "num_prefix_tokens", None if has_token else 0)
+        if isinstance(features, Tensor) and features.ndim == 3 and prefix is not None:
+            patches = features[:, int(prefix) :]
+            if patches.shape[1]:
+                return patches.mean(1)
+        raise ConfigError(
+            f"pooling is {POOLINGS[self.tokens]}; {self.architecture} gives no patches, or none that are known apart "
+            "from its class token: leave it out."
+        )
 
 
 def build_pretrained(

@@ -74,6 +74,25 @@ def test_what_a_network_cannot_do_is_said_with_what_it_can():
         build_pretrained(VIT, 8, "", TINY)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "tokens"),
+    [
+        ("pit_ti_224", "mean"),  # gives its class token alone
+        ("pit_ti_224", "both"),
+        ("volo_d1_224", "mean"),  # does not say how many tokens stand before the patches
+        ("coat_tiny", "mean"),  # gives several scales
+        ("coat_tiny", "token"),
+    ],
+)
+def test_a_mean_of_patches_that_holds_no_patches_or_the_class_token_is_refused(
+    architecture, tokens
+):
+    missing = "no class token" if tokens == "token" else "gives no patches"
+    with pytest.raises(ConfigError, match=f"{architecture}.*{missing}"):
+        build_pretrained(architecture, 64, tokens)
+
+
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
     """An empty weights folder, an empty cache, and no hub."""
