@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 Network = TypeVar("Network", bound=nn.Module)
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d  # of tokens or vectors, and of maps
 
 
 @torch.no_grad()
@@ -23,11 +24,12 @@ def match_statistics(network: Network, images_bchw: Tensor) -> Network:
     agrees with it.
     images_bchw: normalised images of the training split, a few hundred. Works in place.
     """
-    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+    layers = _batch_norms(network)
+    seen: dict[BatchNorm, tuple[Tensor, Tensor]] = {}
 
-    def record(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-        variance, mean = torch.var_mean(inputs[0].double(), dim=(0, 2, 3), correction=0)
+    def record(layer: BatchNorm, inputs: tuple[Tensor]) -> None:
+        others = [axis for axis in range(inputs[0].ndim) if axis != 1]  # than that of channels
+        variance, mean = torch.var_mean(inputs[0].double(), dim=others, correction=0)
         seen[layer] = mean, variance
 
     hooks = [layer.register_forward_pre_hook(record) for layer in layers]
@@ -37,8 +39,8 @@ def match_statistics(network: Network, images_bchw: Tensor) -> Network:
     for hook in hooks:
         hook.remove()
     for layer, (mean, variance) in seen.items():
-        if layer.running_mean is None or layer.running_var is None:
-            continue  # it uses each batch's own statistics
+        if layer.running_mean is None or layer.running_var is None or not layer.affine:
+            continue  # it uses each batch's own statistics, or has nothing to adapt
         old = torch.rsqrt(layer.running_var.double() + layer.eps)
         slope = layer.weight.double() * old
         layer.bias.copy_(layer.bias.double() + slope * (mean - layer.running_mean.double()))
@@ -51,7 +53,7 @@ def match_statistics(network: Network, images_bchw: Tensor) -> Network:
 @torch.no_grad()
 def measure_statistics(network: Network, images_bchw: Tensor) -> Network:
     """Give every batch norm the statistics that train mode finds on `images_bchw`; in place."""
-    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    layers = _batch_norms(network)
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
@@ -60,6 +62,10 @@ def measure_statistics(network: Network, images_bchw: Tensor) -> Network:
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     return network.eval()
+
+
+def _batch_norms(network: nn.Module) -> list[BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 
 @torch.no_grad()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import timm
 import torch
 from torch import nn
 
-from derm_core.nets.batchnorm import fold
+from derm_core.nets.batchnorm import fold, match_statistics, measure_statistics
+from derm_core.nets.pretrained import build_pretrained
 
 
 def test_folded_batch_norms_compute_the_same_with_fewer_layers():
@@ -35,3 +37,24 @@ def test_a_network_whose_batch_norm_follows_something_else_is_left_as_it_is():
     network = Crossed().eval()
     network.norm.running_mean.fill_(0.5)
     assert fold(network, torch.randn(1, 3, 8, 8)) is network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fit", [match_statistics, measure_statistics])
+@pytest.mark.parametrize("architecture", ["levit_128s", "resnet10t"])
+def test_batch_norms_of_tokens_and_maps_compute_the_same_in_train_and_eval_mode(architecture, fit):
+    """LeViT normalises tokens (n, d); matching new statistics keeps the function besides."""
+    network = build_pretrained(architecture, 64)
+    generator = torch.Generator().manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1, generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+    images = torch.randn(64, 3, 64, 64, generator=generator) * 2 + 1
+    with torch.no_grad():
+        before = network.eval()(images)
+        fit(network, images)
+        after = network.eval()(images)
+        torch.testing.assert_close(network.train()(images), after, rtol=0.1, atol=0.1)
+    if fit is match_statistics:
+        torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
