@@ -175,6 +175,18 @@ class Card:
         return ImageForm(self.input_size, self.interpolation)
 
     @property
+    def own_form(self) -> ImageForm | None:
+        """`form` where a study that takes the network as an arm has to keep it; None where its images are the study's.
+
+        Kept of whole networks, of those that brought pretrained weights and an input of their own, and of those that
+        read other images than their study did.
+        """
+        study_form = ImageForm(int((self.config or {}).get("input_size") or self.input_size))
+        brought = self.initial_weights.get("kind") == "pretrained"
+        is_own = brought or self.stage == WHOLE_NETWORK or self.form != study_form
+        return self.form if is_own else None
+
+    @property
     def network(self) -> str:
         """Its network and input in words: "resnet18 to stage 3 at 64 px", "deit_tiny at 96 px, class token"."""
         end = f" to stage {self.stage}" if self.stage != WHOLE_NETWORK else ""

@@ -158,10 +158,13 @@ def _as_read(extractor: Extractor, config: FeatureConfig) -> Extractor:
 
 
 def _two_stages(extractor: Extractor) -> Extractor:
+    if extractor.backbone.stage == WHOLE_NETWORK:
+        return extractor  # pooled in its own way, as an arm with a network of its own
     assert isinstance(extractor.backbone, Backbone)  # the others have no stages
     network, about = MultiStage(extractor.backbone), {**extractor.info, "pooling": "multi"}
     multi = make_extractor(extractor.name, network, extractor.mean, extractor.std, about)
-    return dataclasses.replace(multi, input_size=extractor.input_size)
+    size, interpolation = extractor.input_size, extractor.interpolation
+    return dataclasses.replace(multi, input_size=size, interpolation=interpolation)
 
 
 def _both_extractor(config: FeatureConfig, workspace: Workspace) -> Extractor:
@@ -247,7 +250,7 @@ def _require_backbone(
 def _extractor_of_classifier(
     arm: str, name: str, bundle: Bundle, config: FeatureConfig
 ) -> Extractor:
-    """The network of a bundle; a whole network reads images of its own form."""
+    """The network of a bundle, which reads images of its own form where it has one."""
     card = bundle.card
     pretrained = card.initial_weights.get("config") or {}
     about = {
@@ -258,13 +261,13 @@ def _extractor_of_classifier(
         "split": to_json(card.split),
         "transductive": pretrained.get("images") == "all",
     }
-    network = bundle.classifier.backbone
-    if card.stage != WHOLE_NETWORK:
-        return make_extractor(arm, network, card.mean, card.std, about)
-    about |= {"tokens": card.tokens}
-    whole = make_extractor(arm, network, card.mean, card.std, about)
-    whole.input_size, whole.interpolation = card.input_size, card.interpolation
-    return _as_read(whole, config)
+    if card.stage == WHOLE_NETWORK:
+        about |= {"tokens": card.tokens}
+    network, form = bundle.classifier.backbone, card.own_form
+    extractor = make_extractor(arm, network, card.mean, card.std, about)
+    if form:
+        extractor.input_size, extractor.interpolation = form.size, form.interpolation
+    return _as_read(extractor, config)
 
 
 def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], list[str]]:
@@ -311,7 +314,18 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
             f"{notes[0]} No arm is left to compare: add one that needs no download, such as vae or "
             "random."
         )
-    return arms, notes
+    return arms, notes + [note for arm in arms if (note := _other_form(arm, config.input_size))]
+
+
+def _other_form(arm: Arm, size: int) -> str | None:
+    """A note where the network of a bundle reads images of another size than the study's."""
+    form = arm.parts[0].form
+    if arm.kind != "bundle" or not form or form.size == size:
+        return None
+    return (
+        f"{arm.label} reads images of {form.size} px ({form.interpolation}), as it was published, not of the study's "
+        f"{size} px."
+    )
 
 
 def _extractor_labels(built: dict[str, list[Extractor]]) -> dict[str, str]:

@@ -6,24 +6,32 @@ import torch
 
 from derm_core.bundles.card import Card
 from derm_core.config import BackboneConfig
-from derm_core.nets.backbone import build_backbone
+from derm_core.nets.backbone import FeatureNetwork, build_backbone
 from derm_core.nets.head import Classifier, make_head
+from derm_core.nets.pretrained import build_pretrained
 from derm_core.nets.vae import build_vae
 from tests.bundles.cards import save_bundle
+from tests.nets.families import TINY
 
 CLASSES = ("bkl", "mel", "nv")
 METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}
 
 
 def put_bundle(
-    workspace, name: str, arm: str, classes=CLASSES, input_size: int = 32, **fields
+    workspace,
+    name: str,
+    arm: str,
+    classes=CLASSES,
+    input_size: int = 32,
+    network: FeatureNetwork | None = None,
+    **fields,
 ) -> Card:
     """Save bundle `name` in the workspace's own library; returns its card."""
     seed = sum(map(ord, name))
-    backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed)
+    backbone = network or build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        head = make_head(64, 8, len(classes), seed)
+        head = make_head(backbone.width, 8, len(classes), seed)
         torch.nn.init.normal_(head.get_parameter("2.weight"))
     card = {
         "schema": 1,
@@ -55,6 +63,26 @@ def put_bundle(
         **fields,
     }
     return save_bundle(workspace.models / name, Classifier(backbone, head).eval(), card)
+
+
+def put_whole_bundle(workspace, name: str) -> Card:
+    """Save a whole transformer as bundle `name`; it reads images of 48 px, resized by a bilinear filter."""
+    network = build_pretrained("vit_tiny_patch16_224", 48, "mean", TINY)
+    return put_bundle(
+        workspace,
+        name,
+        "timm:vit_tiny_patch16_224@48@mean",
+        input_size=48,
+        label="vit_tiny at 48 px",
+        network=network,
+        architecture=network.architecture,
+        stage=network.stage,
+        tokens="mean",
+        model_args=network.model_args,
+        features=network.width,
+        interpolation="bilinear",
+        initial_weights={"kind": "pretrained"},
+    )
 
 
 def put_extractor(workspace, name: str, **fields) -> Card:

@@ -19,6 +19,7 @@ from derm_core.study.arms import build_extractors, resolve_arms
 from derm_core.study.frozen import arm_features
 from derm_core.study.scratch import fitting_arms
 from derm_core.study.study_data import prepare
+from tests.app.bundles import put_bundle, put_whole_bundle
 from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -337,3 +338,36 @@ def test_arms_of_recipes_are_the_encoders_of_their_runs_and_named_after_them(wor
     assert (plain.parts[0].info["run"], vae.parts[0].info["run"]) == ("plain", "main")
     assert (plain.label, vae.label) == ("VAE (plain)", "VAE + SimCLR")
     assert joined.variants[0][0].identity == plain.parts[0].identity
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fields", "form"),
+    [
+        ({"initial_weights": {"kind": "pretrained"}}, "48"),
+        ({"interpolation": "bilinear"}, "48-bilinear"),
+        ({"config": {"input_size": 32}}, "48"),  # its study read other images than it did
+        ({"config": {"input_size": 48}}, None),
+    ],
+)
+def test_a_bundle_that_ends_at_a_stage_reads_what_its_network_brought(workspace, fields, form):
+    put_bundle(workspace, "mole-net", "timm:resnet18", input_size=48, **fields)
+    config = StudyConfig(dataset="tiny", arms=("bundle:mole-net",), backbone=SMALL, input_size=32)
+    for pooling in ("pooled", "multi"):
+        pooled = dataclasses.replace(config, pooling=pooling)
+        [arm], notes = resolve_arms(pooled, workspace)
+        assert str(arm.parts[0].form) == str(form)
+        assert [note.split(",")[0] for note in notes] == (
+            [f"mole-net reads images of 48 px ({(form.partition('-')[2] or 'bicubic')})"]
+            if form
+            else []
+        )
+
+
+@pytest.mark.slow
+def test_two_stages_of_a_whole_network_are_its_own_pooling(workspace):
+    put_whole_bundle(workspace, "my-vit")
+    config = StudyConfig(dataset="tiny", arms=("bundle:my-vit",), pooling="multi", input_size=48)
+    [arm], notes = resolve_arms(config, workspace)
+    assert str(arm.parts[0].form) == "48-bilinear" and arm.parts[0].backbone.width == 16
+    assert not notes
