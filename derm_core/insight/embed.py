@@ -18,6 +18,7 @@ import torch
 
 from ..background import Background, Report, in_background
 from ..config import EmbedConfig, to_dict
+from ..config.shared import ImageForm
 from ..data.manifest import CORE
 from ..data.on_demand import open_images
 from ..data.splits import SPLITS
@@ -250,9 +251,11 @@ def _draw_umap_beside(
 
 
 def _info(config: EmbedConfig, data: MapData, explained: list[float]) -> MapInfo:
-    """What is known of a map with its PCA."""
+    """What is known of a map with its PCA. Its input size is that of the images that were read."""
+    form = data.form or ImageForm(config.input_size)
     return MapInfo(
-        params=to_dict(config),
+        params=to_dict(replace(config, input_size=form.size)),
+        interpolation=form.interpolation,
         arm=config.arm,
         label=data.label,
         dataset=config.dataset,

@@ -11,6 +11,7 @@ import torch
 from ..bundles.model_library import find_bundle, require_posterior, verify_bundle
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, from_dict
 from ..config.labels import study_labels
+from ..config.shared import ImageForm
 from ..data.manifest import Dataset
 from ..data.official_split import describe_official
 from ..data.on_demand import open_images
@@ -44,6 +45,7 @@ class MapData:
         features: (n, D) of one extractor.
         label: what the extractor is called.
         marks: that it was trained with marks of the dataset's images, as MapInfo has it.
+        form: how the images were decoded that it read; None: as the config says.
     """
 
     dataset: Dataset
@@ -52,6 +54,7 @@ class MapData:
     features: np.ndarray
     label: str
     marks: tuple[str, ...] = ()
+    form: ImageForm | None = None
 
     @property
     def is_training(self) -> np.ndarray:
@@ -74,10 +77,11 @@ def map_data(
             where the features of all take a CPU a while.
     """
     require_posterior(config, workspace)
-    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
-    used = used_images(dataset, _split_rule(config, workspace))
     extractor = build_extractors(config.arm, config, workspace)[0]
-    network = extractor.backbone
+    network, form = extractor.backbone, extractor.form or ImageForm(config.input_size)
+    opened = open_images(workspace, config.dataset, form.size, form.interpolation)
+    dataset, store = yield from opened
+    used = used_images(dataset, _split_rule(config, workspace))
     if isinstance(network, GivenFeatures) and not (known := network.known(used.rows)).all():
         yield log(f"{count(int((~known).sum()), 'image')} without a vector are not on the map.")
         used = replace(used, rows=used.rows[known], split=used.split[known])
@@ -99,12 +103,11 @@ def map_data(
     if first_look and device == "cpu" and len(rows) >= 4 * FIRST_LOOK and not cached:
         part = _some(len(rows), config.seed)
         features = yield from _features_of(extractor, store.images, rows[part])
-        first_look(
-            MapData(dataset, rows[part], used.split[part], features, label, marks), len(rows)
-        )
+        some = MapData(dataset, rows[part], used.split[part], features, label, marks, form)
+        first_look(some, len(rows))
         yield log(f"A first PCA of {len(part):,} images is ready; that of all follows.")
     features = yield from extract(extractor, store, workspace, dataset.name, chosen, device=device)
-    return MapData(dataset, rows, used.split, features, label, marks)
+    return MapData(dataset, rows, used.split, features, label, marks, form)
 
 
 def _some(count: int, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from ..bundles.neighbours import project
 from ..bundles.predictor import Predictor, compute_slot
 from ..config import EmbedConfig, from_dict
+from ..config.shared import ImageForm
 from ..data.manifest import load_dataset
 from ..data.store import open_store
 from ..errors import RunError
@@ -73,7 +74,7 @@ class Placer:
 
     Attributes:
         saved: the map.
-        size: side S of the images in pixels.
+        form: how the images are decoded that were read for the map; of side S.
         extractor: of the map's features.
         space_nd: the map's standardised features.
         mean, std: (F,) of the features of the map's training images.
@@ -81,7 +82,7 @@ class Placer:
     """
 
     saved: SavedMap
-    size: int
+    form: ImageForm
     extractor: Extractor
     space_nd: np.ndarray
     mean: np.ndarray
@@ -97,15 +98,16 @@ class Placer:
         """The places of images.
 
         Args:
-            images_nssc: uint8 (n, S, S, 3), from data.decode.prepare.
+            images_nssc: uint8 (n, S, S, 3), from data.decode.prepare, of `form`.
 
         Raises:
             ValueError: other images.
         """
-        expected = (self.size, self.size, 3)
+        size = self.form.size
+        expected = (size, size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
             raise ValueError(
-                f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
+                f"images must be uint8 (n, {size}, {size}, 3), got {images_nssc.dtype} "
                 f"{images_nssc.shape}"
             )
         with compute_slot(), torch.inference_mode():
@@ -159,18 +161,26 @@ def open_placer(workspace: Workspace, run_id: str) -> Placer:
         raise RunError(
             f"The dataset {config.dataset} is no longer the one run {run_id} mapped; make the map again."
         )
-    extractor = build_extractors(config.arm, config, workspace)[0]
-    store = open_store(workspace, dataset, config.input_size)
+    form, extractor = _as_mapped(saved, config, workspace)
+    store = open_store(workspace, dataset, form.size, form.interpolation)
     chosen = None if len(rows) == len(dataset) else rows
     features = finish(extract(extractor, store, workspace, dataset.name, chosen))
     train = (saved.points["split"] == "train").to_numpy()
     mean, std = features[train].mean(0), features[train].std(0)
-    return Placer(saved, config.input_size, extractor, standardise(features, train), mean, std)
+    return Placer(saved, form, extractor, standardise(features, train), mean, std)
+
+
+def _as_mapped(
+    saved: SavedMap, config: EmbedConfig, workspace: Workspace
+) -> tuple[ImageForm, Extractor]:
+    """How the images of a map were decoded, whatever form its network has by now, and the extractor."""
+    extractor = build_extractors(config.arm, config, workspace)[0]
+    return ImageForm(config.input_size, saved.info.interpolation), extractor
 
 
 def _published_placer(saved: SavedMap, config: EmbedConfig, workspace: Workspace) -> Placer:
     """Of a published map, with its stored features: neither its images nor a cache is needed."""
-    extractor = build_extractors(config.arm, config, workspace)[0]
+    form, extractor = _as_mapped(saved, config, workspace)
     space = read_space(workspace.run(saved.run_id))
-    size, features = config.input_size, space.features_nk
-    return Placer(saved, size, extractor, features, space.mean_d, space.std_d, space.axes_dk)
+    mean, std = space.mean_d, space.std_d
+    return Placer(saved, form, extractor, space.features_nk, mean, std, space.axes_dk)

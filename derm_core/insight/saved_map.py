@@ -57,7 +57,8 @@ class MapInfo:
     """The description of a map, as map.json holds it.
 
     Attributes:
-        params: the run's EmbedConfig.
+        params: the run's EmbedConfig, with the input size that its extractor read.
+        interpolation: filter that resized these images, see `ImageForm`.
         space: "pooled" features or "mu", posterior means.
         images: on the map.
         expected: how many it will show; None where these are all.
@@ -82,6 +83,7 @@ class MapInfo:
     opinions: tuple[PredictionSlot, ...] = ()
     trouble: IssueCounts | None = None
     marks: tuple[str, ...] = optional(())
+    interpolation: str = optional("bicubic")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from derm_core.bundles.predictor import load_predictors
+from derm_core.config.shared import ImageForm
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.files import write_atomic
@@ -193,7 +194,7 @@ def test_a_map_without_trouble_says_how_it_is_sought(open_page, workspace):
 class Placer:
     """Puts every image at (0.5, 0.25), beside rows 3 and 5."""
 
-    size = 32
+    form = ImageForm(32)
 
     def place(self, images_nssc):
         assert images_nssc.shape == (1, 32, 32, 3)

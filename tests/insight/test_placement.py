@@ -13,18 +13,22 @@ from derm_core.bundles.bundle import Bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference, without_points
 from derm_core.config import BackboneConfig, EmbedConfig
+from derm_core.config.shared import ImageForm
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
+from derm_core.files import read_json
 from derm_core.insight.embed import draw_pca
-from derm_core.insight.map_data import MapData
+from derm_core.insight.map_data import MapData, map_data
 from derm_core.insight.placement import open_placer, place_in_training
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.publish.statistics import fit_space
 from derm_core.study.arms import build_extractors
 from derm_core.study.features import extract, finish
+from tests.app.bundles import put_whole_bundle
+from tests.builders import write_dataset
 from tests.bundles.cards import make_card
 
 
@@ -106,3 +110,39 @@ def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neigh
     )
     with pytest.raises(ValueError, match="32, 32, 3"):
         placer.place(np.zeros((1, 16, 16, 3), np.uint8))
+
+
+@pytest.mark.slow
+def test_a_map_of_a_network_with_a_form_of_its_own_reads_and_places_images_of_that_form(workspace):
+    dataset = write_dataset(workspace, images=60)
+    put_whole_bundle(workspace, "my-vit")
+    config = EmbedConfig(dataset="tiny", arm="bundle:my-vit", input_size=32, device="cpu")
+    run = workspace.run("embed-1").create()
+    data = finish(map_data(config, workspace))
+    images = open_store(workspace, dataset, 48, "bilinear").images
+    [extractor] = build_extractors("bundle:my-vit", config, workspace)
+    expected = extractor.features(torch.from_numpy(np.array(images))).numpy()
+    np.testing.assert_allclose(data.features, expected, atol=1e-5)
+    list(draw_pca(config, data, run))
+    placer = open_placer(workspace, "embed-1")
+    assert placer.form == ImageForm(48, "bilinear") and placer.saved.info.params["input_size"] == 48
+    assert placer.place(np.array(images[[4]])).rows[0, 0] == 4
+
+
+@pytest.mark.slow
+def test_a_map_of_an_earlier_version_places_images_as_it_read_them(workspace):
+    """It read images of its config's size, resized by a bicubic filter, whatever its network was made for."""
+    dataset = write_dataset(workspace, images=60)
+    put_whole_bundle(workspace, "my-vit")
+    config = EmbedConfig(dataset="tiny", arm="bundle:my-vit", input_size=32, device="cpu")
+    images = np.array(open_store(workspace, dataset, 32).images)
+    [extractor] = build_extractors("bundle:my-vit", config, workspace)
+    features = extractor.features(torch.from_numpy(images)).numpy()
+    split = split_dataset(dataset.labels, dataset.groups, 0)
+    run = workspace.run("embed-1").create()
+    list(draw_pca(config, MapData(dataset, np.arange(60), split, features, "my-vit"), run))
+    assert "interpolation" not in read_json(run.map_info)
+    placer = open_placer(workspace, "embed-1")
+    assert placer.form == ImageForm(32)
+    places = placer.place(images[[4]])
+    assert places.rows[0, 0] == 4 and places.distances[0, 0] == pytest.approx(0, abs=1e-3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import streamlit as st
 
+from derm_core.config.shared import ImageForm
 from derm_core.data.decode import read_image
 from derm_core.insight.selection import find, sample
 from derm_core.workspace import Workspace
@@ -80,7 +81,9 @@ def starting_images(
     """Images to start from by name: the user's own, then those selected last. Empty without an encoder."""
     if not traversal.can_encode:
         return {}
-    starts = {OWN_IMAGE: StartImage(own.square(traversal.size))} if own is not None else {}
+    starts = (
+        {OWN_IMAGE: StartImage(own.square(ImageForm(traversal.size)))} if own is not None else {}
+    )
     if first is not None:
         for row in selection.recent_rows(first)[:4]:
             if (start := start_image(traversal, first, row)) is not None:

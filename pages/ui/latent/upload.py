@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from derm_core.config.shared import ImageForm
 from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
 from derm_core.workspace import Workspace
@@ -40,9 +41,9 @@ class Upload:
     places: dict[str, MapPlaces] = field(default_factory=dict)
     predictions: dict[str, tuple[str, float, str | None]] = field(default_factory=dict)
 
-    def square(self, size: int) -> np.ndarray:
-        """uint8 (size, size, 3): the centre square, as the models see it."""
-        return prepare(self.picture, size)
+    def square(self, form: ImageForm) -> np.ndarray:
+        """uint8 (S, S, 3): the centre square, as a model sees it that reads images of this form."""
+        return prepare(self.picture, form.size, form.interpolation)
 
 
 def choose_upload() -> Upload | None:
@@ -88,7 +89,7 @@ def place_upload(
     if loaded.run_id not in upload.places:
         with frame.errors():
             placer = cached_models.placer(workspace, loaded.run_id)
-            upload.places[loaded.run_id] = placer.place(upload.square(placer.size)[None])
+            upload.places[loaded.run_id] = placer.place(upload.square(placer.form)[None])
     places = upload.places.get(loaded.run_id)
     if places is None:
         return None
@@ -103,7 +104,7 @@ def draw_upload(
     with st.container(border=True):
         left, right = st.columns([1, 5], gap="medium")
         with left:
-            square = images.small_webp(Image.fromarray(upload.square(144)))
+            square = images.small_webp(Image.fromarray(upload.square(ImageForm(144))))
             st.image(images.data_url(square), width=144, alt=f"Your image {upload.name}")
             st.caption(f"{words.plain(upload.name)}, the centre square.")
             _draw_predictions(workspace, upload, first)
@@ -133,7 +134,7 @@ def _draw_predictions(workspace: Workspace, upload: Upload, loaded: LoadedMap) -
                 predictor = cached_models.predictor(workspace, model.name)
             except DermError:  # was in the library when the map was made, and is no longer
                 continue
-            probabilities_1c = predictor.predict(upload.square(predictor.size)[None])
+            probabilities_1c = predictor.predict(upload.square(predictor.form)[None])
             best, decided = int(probabilities_1c.argmax()), predictor.adjusted(probabilities_1c)
             upload.predictions[model.name] = (
                 predictor.classes[best],
