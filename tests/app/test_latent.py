@@ -18,7 +18,7 @@ from derm_core.workspace import Workspace
 from pages.ui import map_scatter, words
 from pages.ui.latent import loaded_map, map_chart, selection
 from pages.ui.latent.filters import MapSettings
-from tests.app.bundles import put_bundle, put_extractor
+from tests.app.bundles import put_bundle, put_extractor, put_whole_bundle
 from tests.app.maps import put_map
 from tests.builders import write_dataset
 
@@ -94,6 +94,20 @@ def test_models_of_the_shelf_can_be_mapped_at_their_own_size(open_page, workspac
     run = RunStore(workspace).list(kind="embed")[0]
     config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
     assert (config.arm, config.input_size, config.backbone.stage) == ("bundle:a-vae", 48, 1)
+
+
+@pytest.mark.slow
+def test_a_whole_network_of_the_library_can_be_mapped(open_page, workspace):
+    write_dataset(workspace)
+    put_whole_bundle(workspace, "my-vit")
+    app = open_page("latent")
+    app.selectbox(key="map-extractor").set_value("Model · my-vit")
+    next(button for button in app.button if button.label == "Make the map").click()
+    app.run()
+    assert not app.exception, app.exception
+    run = RunStore(workspace).list(kind="embed")[0]
+    config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
+    assert (config.arm, config.input_size) == ("bundle:my-vit", 48)
 
 
 @pytest.mark.slow

@@ -184,6 +184,8 @@ def _pixels(loaded: LoadedMap) -> str:
 
 
 def _network(loaded: LoadedMap) -> str:
+    if str(loaded.params.get("arm", "")).startswith("bundle:"):
+        return ""  # it has its own, which its name stands for
     backbone = loaded.params.get("backbone") or {}
     return f"{backbone['architecture']} to stage {backbone['stage']}" if backbone else ""
 

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.bundles.card import WHOLE_NETWORK
 from derm_core.config import BackboneConfig, EmbedConfig
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
@@ -106,12 +107,10 @@ def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
             config = dataclasses.replace(config, dataset=dataset, arm="vae", vae_run=run.id)
             yield from _and_with_imagenet(f"VAE · {frame.run_label(workspace, run)}", config)
     for card in [*cached.cards(workspace, "extractor"), *cached.cards(workspace)]:
-        config = EmbedConfig(
-            dataset="",
-            arm=f"bundle:{card.name}",
-            backbone=BackboneConfig(architecture=card.architecture, stage=card.stage),
-            input_size=card.input_size,
-        )
+        config = EmbedConfig(dataset="", arm=f"bundle:{card.name}", input_size=card.input_size)
+        if card.stage != WHOLE_NETWORK:
+            backbone = BackboneConfig(architecture=card.architecture, stage=card.stage)
+            config = dataclasses.replace(config, backbone=backbone)
         if card.kind == "extractor":
             yield from _and_with_imagenet(f"Extractor · {card.name}", config, card.name)
         else:
