@@ -8,7 +8,16 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ...arms import ArmStyle, arm_style, in_order
-from ...formatting import QUANTITIES, SHARES, count, duration, interval, points, signed_interval
+from ...formatting import (
+    NBSP,
+    QUANTITIES,
+    SHARES,
+    count,
+    duration,
+    interval,
+    points,
+    signed_interval,
+)
 from ...stats.intervals import Difference, Interval
 from ...stats.metrics import ESTIMATORS
 from ...study.looks import Looks
@@ -135,8 +144,8 @@ def describe_excluded(data: DatasetSummary) -> str:
 
 
 def pair_name(result: StudyResult, a: str, b: str) -> str:
-    """'VAE − ImageNet'."""
-    return f"{style(result, a).brief} − {style(result, b).brief}"
+    """'VAE − ImageNet'; a line may break before the minus, not within a name."""
+    return " − ".join(style(result, arm).brief.replace(" ", NBSP) for arm in (a, b))
 
 
 def forest_rows(
