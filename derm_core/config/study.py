@@ -108,7 +108,7 @@ class FinetuneSchedule(Checked):
         layer_decay: factor on the learning rate from each layer to the one below it; 1: none.
         ema_decay: decay of the moving average of the weights that is evaluated and saved; 0: none.
         lora_rank: rank of low-rank updates (LoRA) that are trained in place of the weights of networks with
-            attention; 0: whole networks are trained.
+            linear layers of attention; 0: whole networks are trained.
         augment: how training images are changed.
     """
 

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-ATTENTION = ("qkv", "q", "k", "v", "kv", "q_proj", "k_proj", "v_proj", "proj", "out_proj")
+QUERIES_KEYS_VALUES = ("qkv", "qk", "q", "k", "v", "kv", "q_proj", "k_proj", "v_proj")
+FAMILIES_OWN = ("wq", "wk", "wv", "to_query", "to_key")  # CrossViT, SwiftFormer
+ATTENTION = (*QUERIES_KEYS_VALUES, *FAMILIES_OWN, "proj", "out_proj")
 
 
 class LowRank(nn.Module):
@@ -32,10 +34,11 @@ class LowRank(nn.Module):
 
 
 def attention_layers(network: nn.Module) -> list[nn.Linear]:
-    """The linear layers of attention; none of a network without."""
+    """The linear layers of attention; none of a network without, or whose attention has convolutions in their place."""
     layers = []
     for name, module in network.named_modules():
-        *above, last = name.split(".")
+        bare = name.removesuffix(".linear").removesuffix(".ln")  # LeViT: with their norm
+        *above, last = bare.split(".")
         if isinstance(module, nn.Linear) and last in ATTENTION:
             layers += [module] * any("attn" in part for part in above)
     return layers
@@ -45,7 +48,7 @@ def add_lora(network: nn.Module, rank: int, seed: int) -> int:
     """Freeze a network and give its attention low-rank updates to train; in place.
 
     Returns:
-        The number of layers that have one; a network without attention stays as it is.
+        The number of layers that have one; a network without such layers stays as it is.
     """
     layers = attention_layers(network)
     if not layers:

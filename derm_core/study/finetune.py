@@ -6,7 +6,7 @@ average of the weights is what is evaluated; the last one is the model: nothing 
 finished model is not trained again when the study is resumed, an unfinished one goes on.
 
 An arm with a network of its own reads its own pixels. With LoRA, low-rank updates of attention are
-trained and merged into the weights at the end; networks without attention are trained whole.
+trained and merged into the weights at the end; networks without linear layers of attention are trained whole.
 """
 
 from __future__ import annotations

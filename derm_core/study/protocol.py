@@ -36,7 +36,7 @@ from .protocol_record import fix_protocol
 from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
 from .saliency_inside import draw_sample
-from .scratch import fitting_arms, with_scratch
+from .scratch import fitting_arms, lora_notes, with_scratch
 from .seen import seen_by
 from .study_data import StudyData, prepare, record_marks, record_task, with_stores
 from .study_result import Grid, study_json
@@ -90,6 +90,7 @@ def _one_split(
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
         if config.saliency_images:
             draw_sample(data, config)  # as are images without masks
+        notes += lora_notes(arms, config.finetune.lora_rank)
         notes += [*_about_data(config, data), *missing]
         notes += check_sources(config, workspace, data, arms) + _about_arms(data, arms)
         arms = [_with_seen(arm, data, workspace) for arm in arms]

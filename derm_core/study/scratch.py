@@ -21,6 +21,7 @@ from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
+from ..nets.lora import attention_layers
 from .arms import Arm
 from .finetune import finetune
 from .trained_arm import TrainedArm, TrainedStudy
@@ -32,9 +33,8 @@ NOTE = (
 
 
 LORA = (
-    "LoRA (Hu et al. 2021) of rank {rank}: of networks with attention, low-rank updates of its query, key, value and "
-    "output layers are trained and merged before testing; networks without attention are trained whole. The schedule "
-    "is the same."
+    "LoRA (Hu et al. 2021) of rank {rank}: in place of the weights, low-rank updates of the linear query, key, value "
+    "and output layers of attention are trained, and merged before testing. The schedule is the same."
 )
 
 
@@ -59,8 +59,6 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
         notes.append(
             f"{label} is left out: in this regime {arm_label('random')} is trained end to end as well."
         )
-    if config.finetune.lora_rank:
-        notes.append(LORA.format(rank=config.finetune.lora_rank))
     if not left:
         raise ConfigError(
             f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
@@ -69,6 +67,20 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
     runs = dict(zip(config.recipes, config.recipe_runs, strict=False))
     of_left = [runs[recipe] for arm in left if (recipe := arm_recipe(arm)) in runs]
     return dataclasses.replace(config, arms=left, recipe_runs=tuple(of_left)), notes
+
+
+def lora_notes(arms: list[Arm], rank: int) -> list[str]:
+    """What LoRA of this rank trains of each of these arms; none of rank 0."""
+    if not rank:
+        return []
+    layers = {arm.label: len(attention_layers(arm.parts[0].backbone)) for arm in arms}
+    adapted = [f"{label} {number}" for label, number in layers.items() if number]
+    whole = [label for label, number in layers.items() if not number]
+    note = LORA.format(rank=rank)
+    note += f" Layers with updates: {', '.join(adapted)}." if adapted else ""
+    if whole:
+        note += f" Networks in which no such layer was found are trained whole: {', '.join(whole)}."
+    return [note]
 
 
 def _not_finetuned(arm: str) -> str | None:

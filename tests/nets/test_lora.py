@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from derm_core.nets.lora import add_lora, attention_layers, merge_lora
 from derm_core.nets.pretrained import build_pretrained
@@ -44,3 +45,27 @@ def test_a_network_without_attention_stays_as_it_is():
     assert add_lora(network, 2, seed=0) == 0
     assert all(parameter.requires_grad for parameter in network.parameters())
     merge_lora(network)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "size", "model_args", "names"),
+    [
+        ("convit_tiny", 64, {"depth": 2, "local_up_to_layer": 1}, {"qk", "v", "qkv", "proj"}),
+        ("tnt_s_patch16_224", 64, {"depth": 1}, {"qk", "v", "proj"}),
+        ("crossvit_tiny_240", 240, {"depth": ((1, 1, 0),) * 3}, {"qkv", "wq", "wk", "wv", "proj"}),
+        ("levit_128s", 64, {}, {"qkv", "q", "kv", "proj"}),
+    ],
+)
+def test_queries_keys_values_and_output_are_updated_whatever_a_family_calls_them(
+    architecture, size, model_args, names
+):
+    network = build_pretrained(architecture, size, model_args=model_args)
+    adapted = add_lora(network, 2, seed=0)
+    layers = [
+        name.removesuffix(".linear").removesuffix(".ln").split(".")[-1]
+        for name, module in network.named_modules()
+        if parametrize.is_parametrized(module, "weight")
+    ]
+    assert len(layers) == adapted and set(layers) == names
+    assert network(torch.rand(2, 3, size, size)).shape == (2, network.width)

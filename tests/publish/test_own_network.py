@@ -20,6 +20,7 @@ from derm_core.insight.saliency import saliency
 from derm_core.publish.classifier import publish
 from derm_core.study.arms import build_extractors
 from derm_core.study.protocol import study
+from derm_core.study.study_result import read_study
 from tests.builders import write_dataset
 from tests.steps import finish
 from tests.study.test_own_networks import VIT, weights  # noqa: F401
@@ -91,6 +92,9 @@ def test_a_transformer_is_published_predicts_and_is_explained(published):
     features = extractor.features(torch.from_numpy(square[None].copy()))
     (before,) = build_extractors(ARM, config, workspace)
     if card.regime == "finetune":
+        [note] = [n for n in read_study(workspace.run("study-1").study).notes if "LoRA" in n]
+        assert "mean of patches 2." in note
+        assert "are trained whole: Random initialisation." in note
         assert card.config["finetune"]["lora_rank"] == 2 and "--lora-rank 2" in card.commands[1]
         return  # other weights
     torch.testing.assert_close(

@@ -10,13 +10,17 @@ from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig, to_d
 from derm_core.data.triage import save_map
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import write_json
+from derm_core.nets.backbone import make_extractor
+from derm_core.nets.pretrained import build_pretrained
 from derm_core.publish.classifier import publish
 from derm_core.study import finetune as finetune_module
+from derm_core.study.arms import Arm
 from derm_core.study.protocol import study
 from derm_core.study.roles import choose_pair
-from derm_core.study.scratch import fitting_arms
+from derm_core.study.scratch import fitting_arms, lora_notes
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
+from tests.nets.families import TINY
 from tests.study.test_protocol import finish, run_study
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -149,6 +153,21 @@ def test_each_regime_keeps_the_arms_it_can_train():
     for arms, regime in ((("scratch",), "frozen"), (("both", "colour"), "finetune")):
         with pytest.raises(ConfigError, match="allowed with regime"):
             fitting_arms(dataclasses.replace(config, arms=arms, regime=regime))
+
+
+def test_lora_says_what_it_trains_of_each_arm():
+    arms = [
+        Arm(name, [[make_extractor(name, network, (0.5,) * 3, (0.5,) * 3)]], name)
+        for name, network in (
+            ("vit", build_pretrained("vit_tiny_patch16_224", 32, model_args=TINY)),
+            ("mobilevitv2", build_pretrained("mobilevitv2_050", 32)),
+            ("resnet", build_pretrained("resnet10t", 32)),
+        )
+    ]
+    [note] = lora_notes(arms, 4)
+    assert "rank 4" in note and "Layers with updates: vit 2." in note
+    assert note.endswith("no such layer was found are trained whole: mobilevitv2, resnet.")
+    assert lora_notes(arms, 0) == []
 
 
 def test_neither_is_ever_the_pair_of_the_primary_test_where_two_backbones_are_there():

@@ -73,7 +73,7 @@ def conditions(result: StudyResult) -> str:
 
 def _regime(config: Mapping[str, Any]) -> str:
     rank = (config.get("finetune") or {}).get("lora_rank")
-    lora = f", transformers by LoRA of rank {rank}" if rank else ""
+    lora = f", linear layers of attention by LoRA of rank {rank}" if rank else ""
     return REGIMES[config["regime"]] + lora
 
 
