@@ -45,23 +45,34 @@ def networks(workspace: Workspace) -> list[ListedNetwork]:
     return _networks(workspace, str(workspace.root), models, done)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _predictor(folder: str, changed: int) -> Predictor:
     from derm_core.bundles.bundle import load_classifier
-    from derm_core.bundles.predictor import Predictor
+    from derm_core.bundles.predictor import Predictor, compute_slot
 
-    return Predictor(load_classifier(Path(folder)))
+    with compute_slot():  # on busy cores, two threads take several times as long as one
+        return Predictor(load_classifier(Path(folder)))
 
 
-# A look-up of Streamlit's cache takes as long as drawing an element.
-_predictor_in_memory = functools.lru_cache(4)(_predictor)
+def _predictor_key(workspace: Workspace, name: str) -> tuple[str, int]:
+    folder = Path(find_bundle(workspace, name))
+    return str(folder), stamp(folder / "card.json", folder / "model.safetensors")
+
+
+@functools.lru_cache(4)  # a look-up of Streamlit's cache takes as long as drawing an element
+def _predictor_in_memory(folder: str, changed: int) -> Predictor:
+    with st.spinner("Loading the model…"):
+        return _predictor(folder, changed)
 
 
 def predictor(workspace: Workspace, name: str) -> Predictor:
     """The predictor of a bundle, loaded once. Raises BundleError or NotFound."""
-    folder = Path(find_bundle(workspace, name))
-    changed = stamp(folder / "card.json", folder / "model.safetensors")
-    return _predictor_in_memory(str(folder), changed)
+    return _predictor_in_memory(*_predictor_key(workspace, name))
+
+
+def load_predictor(workspace: Workspace, name: str) -> None:
+    """Load a bundle's predictor, outside of a page. Raises BundleError or NotFound."""
+    _predictor(*_predictor_key(workspace, name))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the extractor…")
@@ -76,17 +87,34 @@ def placer(workspace: Workspace, run_id: str) -> Placer:
     return _placer(workspace, *map_version(workspace, run_id))
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the VAE…")
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _traversal(_workspace: Workspace, root: str, source: str, changed: int) -> Traversal:
+    from derm_core.bundles.predictor import compute_slot
     from derm_core.insight import traversal_sources
 
-    return traversal_sources.open_traversal(_workspace, source)
+    with compute_slot():
+        return traversal_sources.open_traversal(_workspace, source)
+
+
+def _traversal_key(workspace: Workspace, source: str) -> tuple[str, str, int]:
+    files = [folder / source / "card.json" for folder in workspace.shelves()]
+    return str(workspace.root), source, stamp(*files)
+
+
+@functools.lru_cache(2)
+def _traversal_in_memory(workspace: Workspace, root: str, source: str, changed: int) -> Traversal:
+    with st.spinner("Loading the VAE…"):
+        return _traversal(workspace, root, source, changed)
 
 
 def traversal(workspace: Workspace, source: str) -> Traversal:
-    """The latent space of a pretraining, or of a bundle with a decoder."""
-    files = [folder / source / "card.json" for folder in workspace.shelves()]
-    return _traversal(workspace, str(workspace.root), source, stamp(*files))
+    """The latent space of a pretraining, or of a bundle with a decoder. Raises NotFound, RunError or BundleError."""
+    return _traversal_in_memory(workspace, *_traversal_key(workspace, source))
+
+
+def load_traversal(workspace: Workspace, source: str) -> None:
+    """Load a latent space, outside of a page. Raises as `traversal`."""
+    _traversal(workspace, *_traversal_key(workspace, source))
 
 
 @st.cache_data(max_entries=4, show_spinner="Generating samples…")

@@ -40,10 +40,7 @@ def choose_models(published: list[ListedBundle]) -> list[Card]:
             page="models",
         )
         st.stop()
-    first_of_arm: dict[str, str] = {}
-    for name, card in cards.items():
-        first_of_arm.setdefault(card.arm, name)
-    default = [first_of_arm[arm] for arm in in_order(first_of_arm)][:2]
+    default = [card.name for card in default_models(published)]
     if len(cards) == len(default):
         return [cards[name] for name in default]
     chosen = st.multiselect(
@@ -59,6 +56,15 @@ def choose_models(published: list[ListedBundle]) -> list[Card]:
     else:
         st.query_params["models"] = ",".join(chosen)
     return [cards[name] for name in chosen]
+
+
+def default_models(published: list[ListedBundle]) -> list[Card]:
+    """One intact model of each of the first two arms, those that ship first."""
+    first_of_arm: dict[str, Card] = {}
+    for bundle in published:
+        if bundle.card:
+            first_of_arm.setdefault(bundle.card.arm, bundle.card)
+    return [first_of_arm[arm] for arm in in_order(first_of_arm)][:2]
 
 
 def _draw_missing(linked: list[str], bundles: Mapping[str, ListedBundle]) -> None:
