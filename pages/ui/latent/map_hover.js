@@ -116,7 +116,7 @@ class Explorer {
     this.place = () => this.placeCard();
     addEventListener("scroll", this.place, true);
     addEventListener("resize", this.place);
-    this.timer = setInterval(() => this.attach(), 250); // charts come and go as the page runs
+    this.timer = setInterval(() => this.attach(), 100); // charts come and go as the page runs
     this.show(null);
   }
 
