@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from derm_core.config import EmbedConfig, StudyConfig, from_dict
+from derm_core.data.manifest import load_dataset
 from derm_core.errors import ConfigError
 from derm_core.files import read_json
 from derm_core.jobs import supervisor
@@ -25,7 +26,7 @@ from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
 from derm_core.workspace import Workspace
 from tests.browser.conftest import CHROMIUM, FLAGS
-from tests.browser.support import serve
+from tests.browser.support import calm, serve
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 LIMIT_BYTES = 1_500_000
@@ -66,14 +67,22 @@ def demo_map(workspace: Workspace, study_id: str) -> str:
     return run_id
 
 
+def chosen_image(workspace: Workspace, map_id: str) -> str:
+    """The first image of a map's dataset."""
+    name = read_json(workspace.run(map_id).config)["dataset"]
+    return str(load_dataset(workspace, name).frame["image_id"].iloc[0])
+
+
 def shoot(browser, address: str, name: str, path: str, *, settle: float = 5.0) -> None:
     """One picture, as WEBP, once the page has come to rest."""
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
     tab = context.new_page()
     tab.goto(f"{address}/{path}")
     tab.get_by_role("heading", level=1).first.wait_for(timeout=60_000)
-    tab.get_by_test_id("stStatusWidget").wait_for(state="detached", timeout=90_000)
+    tab.set_default_timeout(90_000)
+    calm(tab)
     time.sleep(settle)
+    calm(tab)
     with Image.open(io.BytesIO(tab.screenshot())) as picture:
         picture.convert("RGB").save(FOLDER / f"{name}.webp", "WEBP", quality=82, method=6)
     context.close()
@@ -106,7 +115,12 @@ def main() -> int:
         shoot(browser, address, "classify", "classify?from=samples&sample=3", settle=12)
         shoot(browser, address, "train", f"train?run={study}")
         shoot(browser, address, "compare", f"compare?run={study}")
-        shoot(browser, address, "latent", f"latent?run={map_id}")
+        shoot(
+            browser,
+            address,
+            "latent",
+            f"latent?run={map_id}&image={chosen_image(workspace, map_id)}",
+        )
         browser.close()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.webp"))
     print(f"{len(list(FOLDER.glob('*.webp')))} pictures, {total / 1e6:.2f} MB")

@@ -137,9 +137,10 @@ def matched(curves_a: Curves, curves_b: Curves, names: Pair) -> MatchedPair:
         if after == 0:
             reasons.append(f"{name} starts at or above it")
         elif after < POINTS_BEFORE:
-            reasons.append(f"{name} crosses it after {after} evaluations")
+            reasons.append(f"{name} reaches it after {after} evaluations")
         arms[name] = _at(curves, accuracy, after, level)
-    reason = f"Training accuracy {level:.3f}: {', '.join(reasons)}." if reasons else None
+    at = f"Training accuracy {100 * level:.1f} %"
+    reason = f"{at}: {', '.join(reasons)}." if reasons else None
     return MatchedPair(*names, level, not reasons, reason, arms)
 
 

@@ -84,3 +84,13 @@ def test_the_report_of_the_published_five_folds_stays_below_two_megabytes():
     folder = REPOSITORY / "studies" / "ham10000-folds"
     result = read_study(folder / "artefacts" / "study.json.gz")
     assert len(report_html(result, folder).encode()) < 2_000_000
+
+
+def test_why_two_arms_are_not_comparable_is_said_with_their_names():
+    study = example()
+    study["matched"][0] |= {
+        "comparable": False,
+        "reason": "Training accuracy 53.3 %: imagenet reaches it after 2 evaluations.",
+    }
+    finding = gaps.matched_gaps(study_result(study)).finding
+    assert finding.endswith("53.3 %: ImageNet reaches it after 2 evaluations.")

@@ -8,6 +8,7 @@ from functools import partial
 import pandas as pd
 
 from ...formatting import missing, number, percent, points, signed_interval
+from ...stats.gaps import MatchedPair
 from ...stats.intervals import Interval
 from ...study.study_result import StudyResult
 from ..charts import forest
@@ -136,9 +137,17 @@ def matched_gaps(result: StudyResult) -> Section | None:
     ]
     return Section(
         **words("matched", level=percent(pair.level)),
-        finding="" if pair.comparable else f"Not comparable: {pair.reason}",
+        finding="" if pair.comparable else f"Not comparable: {_named(result, pair)}",
         table=lines,
     )
+
+
+def _named(result: StudyResult, pair: MatchedPair) -> str:
+    """Why two arms are not comparable, with their names in place of their keys."""
+    reason = pair.reason or ""
+    for arm in pair.arms:
+        reason = reason.replace(f" {arm} ", f" {styles(result)[arm].name} ")
+    return reason
 
 
 def gaps_at_all_moments(result: StudyResult) -> Section | None:
