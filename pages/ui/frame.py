@@ -28,6 +28,7 @@ from typing import Any
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.config.labels import recorded_label
 from derm_core.errors import DermError
 from derm_core.jobs.published import PublishedRun
 from derm_core.published import TAG
@@ -343,7 +344,7 @@ def run_name(workspace: Workspace, run: Any) -> str:
     detail = {
         "study": config.get("preset"),
         "pretrain": (config.get("recipe") or {}).get("name"),
-        "embed": arm_style(config["arm"]).name if config.get("arm") else None,
+        "embed": _arm_of_map(workspace, config) if config.get("arm") else None,
         "publish": config.get("name"),
     }.get(run.kind)
     seen = (
@@ -366,6 +367,13 @@ def run_name(workspace: Workspace, run: Any) -> str:
             ),
         )
     )
+
+
+def _arm_of_map(workspace: Workspace, config: Mapping[str, Any]) -> str:
+    """The arm that a map is of; a VAE after the recipe of its pretraining."""
+    arm, vae_run = config["arm"], config.get("vae_run")
+    own = recorded_label(cached.config(workspace, vae_run)) if arm == "vae" and vae_run else None
+    return arm_style(arm, own).name
 
 
 def run_label(workspace: Workspace, run: Any) -> str:

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from derm_core.config import PretrainConfig, StudyConfig, from_dict, to_dict
+from derm_core.config import EmbedConfig, PretrainConfig, StudyConfig, from_dict, to_dict
+from derm_core.config.recipes import recipe
 from derm_core.data.embedding_files import BroughtEmbeddings
 from derm_core.data.embeddings import register_embeddings
 from derm_core.events import Event, EventLog, log, progress
@@ -15,6 +16,7 @@ from derm_core.files import read_json
 from derm_core.jobs.dependencies import stored_config, waits_for
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import EARLIER_VAE, SALIENCY_IMAGES, preset
+from pages.ui import frame
 from tests.app.bundles import put_extractor
 from tests.builders import import_ham10000, name_parts, write_dataset
 
@@ -40,6 +42,20 @@ def test_one_click_queues_pretraining_and_study(open_page, workspace):
     assert (study.kind, pretraining.kind) == ("study", "pretrain")
     assert study.depends_on == pretraining.id
     assert app.query_params["run"] == study.id
+
+
+def test_the_form_calls_its_vae_after_the_recipe_as_results_do(open_page):
+    [arms] = [one.value for one in open_page("train").markdown if one.value.startswith("Arms:")]
+    assert "VAE + SimCLR" in arms and "from scratch" not in arms
+
+
+def test_a_map_is_called_after_the_recipe_of_its_vae(workspace):
+    store = RunStore(workspace)
+    vae_run = store.create("pretrain", to_dict(PretrainConfig(dataset="d", recipe=recipe("views"))))
+    mapped = store.create(
+        "embed", to_dict(EmbedConfig(dataset="d", arm="vae", vae_run=vae_run, input_size=64))
+    )
+    assert frame.run_name(workspace, store.get(mapped)) == "Map, VAE + SimCLR"
 
 
 def test_an_untouched_form_launches_the_preset(open_page, workspace):

@@ -9,6 +9,7 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.config import StudyConfig
+from derm_core.config.labels import study_labels, vae_label
 from derm_core.data.manifest import Dataset
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.data.used_images import SplitRule, used_images
@@ -55,9 +56,11 @@ READING = (
 
 def draw_arms(workspace: Workspace, config: StudyConfig) -> None:
     """The arms, and the button that opens the list of networks."""
+    vae = vae_label(config.pretrain.recipe) if config.pretrain else None
+    names = study_labels(config.arms, config.input_size, vae)
     badges = [
         f":{style.colour_name}-badge[{words.plain(style.name)}]"
-        for style in map(arm_style, config.arms)
+        for style in (arm_style(arm, names[arm]) for arm in config.arms)
     ]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"Arms: {' '.join(badges)}", width="content")
