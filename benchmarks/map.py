@@ -39,16 +39,11 @@ SHARED = Path(os.environ.get("DERM_SHARED") or REPOSITORY.parent / "shared")
 REPEATS = 3
 POLL_SECONDS = 0.02
 NAME = "ham10000"
-FIRST_OFFERED = "bundle:skin-vae-resnet18-64"  # by the form of a new map, in a new workspace
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default=str(SHARED / "data" / NAME), help="HAM10000's folder")
-    parser.add_argument(
-        "--arm",
-        default=FIRST_OFFERED,
-        help=f"the extractor (default {FIRST_OFFERED}, which a new app offers first)",
-    )
+    parser.add_argument("--arm", default="imagenet", help="the extractor (default imagenet)")
 
 
 def run(args: argparse.Namespace) -> dict:
