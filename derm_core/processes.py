@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,6 +55,13 @@ def start_module(module: str, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
     )
+
+
+def begin_pool_worker(parent: int) -> None:
+    """In a process of a ProcessPoolExecutor: it ends with its parent, which alone hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with(parent)  # a pool alone would not notice its parent's death
 
 
 def end_with(parent: int) -> None:

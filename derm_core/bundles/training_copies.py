@@ -78,7 +78,7 @@ def pictured_copy(
     pairs = np.stack([np.zeros(len(candidates), int), rows[1:]], 1)
     every = CandidatePairs(pairs, np.ones(len(pairs), bool))
     alike = near_duplicates(
-        stacked, lambda wanted: stacked[wanted], rows, every, lambda done, total: None
+        stacked, lambda images, wanted: images[wanted], rows, every, lambda done, total: None
     )
     if not len(alike.scores):
         return None

@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ import numpy as np
 from ..errors import DataError, ImageError, StorageError
 from ..files import private_file, private_folder, read_json, storage_errors, write_json
 from ..machine import cpu_cores
-from ..processes import end_with, start_module
+from ..processes import begin_pool_worker, end_with, start_module
 from ..records import optional, to_json
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
 
@@ -259,7 +258,7 @@ def _decode_chunks(chunks: Sequence[Chunk], work: _Pass) -> Iterator[tuple[int, 
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context, parent = multiprocessing.get_context(method), os.getpid()
-    pool = ProcessPoolExecutor(processes, context, _begin_worker, (parent,))
+    pool = ProcessPoolExecutor(processes, context, begin_pool_worker, (parent,))
     try:
         remaining = iter(chunks)
         first = islice(remaining, 4 * processes)
@@ -277,12 +276,6 @@ def _decode_chunks(chunks: Sequence[Chunk], work: _Pass) -> Iterator[tuple[int, 
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    end_with(parent)  # a pool alone would not notice its parent's death
 
 
 def read_chunk(

@@ -20,15 +20,22 @@ Stretches bring five more pairs of different lesion ids; four show one lesion to
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import product
+from pathlib import Path
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from ..errors import RunError
+from ..machine import cpu_cores
+from ..processes import begin_pool_worker
 from ..stats.feature_space import SHOWN_NEIGHBOURS
 from .registration import (
     COARSE,
@@ -60,12 +67,14 @@ LEAST_SOME = 0.15  # with SOME_STRETCHES
 LEAST_STRETCHED = {MIDDLE: 0.2, FINE: 0.18}
 LEAST_SECOND = 0.18  # at 128 px, of pairs of which neither is the other's nearest
 CHUNK = 512
-THREADS = 2
-KEPT_BYTES = (
-    2**28
-)  # of pictures of one size that are prepared once; of more, those used first are prepared again
+MOST_PROCESSES = 8
+WORTH_PROCESSES = 4 * CHUNK  # pairs; fewer are compared before processes have started
+# Bytes of pictures of one size that are prepared once; of more, those used first are prepared again.
+KEPT_BYTES = 2**28
 
-Read = Callable[[np.ndarray], np.ndarray]  # rows (m,) → uint8 (m, s, s, 3)
+# (images, rows (m,)) → uint8 (m, s, s, 3); a function of a module, or an object that can be pickled
+Read = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Compare = Callable[[np.ndarray], "DuplicatePairs"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,9 @@ class DuplicatePairs:
     scores: np.ndarray
     angles: np.ndarray
     stretches: np.ndarray
+
+
+_in_worker: list[Pictures] = []  # one, in a process that compares pictures
 
 
 def candidates(neighbours: Sequence[np.ndarray]) -> CandidatePairs:
@@ -132,23 +144,18 @@ def near_duplicates(
         rows: (n,) rows of the images that positions stand for.
         candidates: the pairs to compare.
         report: called with (pairs done, of how many).
+
+    Raises:
+        RunError: a process that compares pictures was killed.
     """
     pairs = candidates.pairs
-    pictures = Pictures(images, read, rows)
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     results = [DuplicatePairs(np.zeros((0, 2), int), *np.zeros((3, 0)))]
     done = 0
-    # Many small matrix products: within one, more threads would only wait for one another.
-    with ThreadpoolController().limit(limits=1), ThreadPoolExecutor(THREADS) as pool:
-        try:
-            compared = pool.map(lambda chunk: compare(pictures, chunk), chunks)
-            for chunk, result in zip(chunks, compared, strict=True):
-                results.append(result)
-                done += len(chunk)
-                report(done, len(pairs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # the run was stopped
-            raise
+    for chunk, result in zip(chunks, _compared(chunks, images, read, rows), strict=True):
+        results.append(result)
+        done += len(chunk)
+        report(done, len(pairs))
     joined, scores, angles, stretches = (
         np.concatenate([getattr(result, part.name) for result in results])
         for part in fields(DuplicatePairs)
@@ -158,6 +165,45 @@ def near_duplicates(
     return DuplicatePairs(
         joined[agree], scores[agree], (angles[agree] + 180) % 360 - 180, stretches[agree]
     )
+
+
+def _compared(
+    chunks: Sequence[np.ndarray], images: np.ndarray, read: Read, rows: np.ndarray
+) -> Iterator[DuplicatePairs]:
+    """The pairs of each chunk that agree; many pairs in processes, as threads would wait for Python's lock."""
+    processes = min(cpu_cores(), MOST_PROCESSES)
+    if processes == 1 or sum(map(len, chunks)) < WORTH_PROCESSES:
+        with ThreadpoolController().limit(limits=1):
+            yield from map(partial(compare, Pictures(images, read, rows)), chunks)
+        return
+    context = multiprocessing.get_context("spawn")
+    given = os.getpid(), _by_name(images), read, rows
+    pool = ProcessPoolExecutor(processes, context, _begin_worker, given)
+    try:
+        yield from pool.map(_compare_in_worker, chunks)
+    except BrokenProcessPool:
+        raise RunError(
+            "A process that compares pictures was killed, perhaps for want of memory; start the map "
+            "again, with fewer images (max_images) if it happens again."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _by_name(images: np.ndarray) -> np.ndarray | Path:
+    """A memory-mapped file by its name: a process opens it in place of being sent all pixels."""
+    return Path(str(images.filename)) if isinstance(images, np.memmap) else images
+
+
+def _begin_worker(parent: int, images: np.ndarray | Path, read: Read, rows: np.ndarray) -> None:
+    begin_pool_worker(parent)
+    threadpool_limits(1)
+    opened = np.load(images, mmap_mode="r") if isinstance(images, Path) else images
+    _in_worker.append(Pictures(opened, read, rows))
+
+
+def _compare_in_worker(pairs: np.ndarray) -> DuplicatePairs:
+    return compare(_in_worker[0], pairs)
 
 
 class Pictures:
@@ -175,7 +221,9 @@ class Pictures:
 
         self.coarse = _Once(lambda positions: shrink(grey(positions), COARSE), COARSE)
         self.middle = _Once(lambda positions: textures(shrink(grey(positions), MIDDLE)), MIDDLE)
-        self.fine = _Once(lambda positions: textures(log_luminance(read(rows[positions]))), FINE)
+        self.fine = _Once(
+            lambda positions: textures(log_luminance(read(images, rows[positions]))), FINE
+        )
 
 
 class _Once:
@@ -185,19 +233,16 @@ class _Once:
         self._prepare = prepare
         self._side, self._most = side, KEPT_BYTES // (4 * side**2)
         self._kept: dict[int, np.ndarray] = {}
-        self._lock = threading.Lock()
 
     def of(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pictures that occur in pairs, each once, and (m, 2) where each pair's stand among them."""
         shown, places = np.unique(pairs, return_inverse=True)
-        with self._lock:
-            known = {i: self._kept[i] for i in shown.tolist() if i in self._kept}
+        known = {i: self._kept[i] for i in shown.tolist() if i in self._kept}
         absent = shown[[i not in known for i in shown.tolist()]]
         new = dict(zip(absent.tolist(), self._prepare(absent), strict=True))
-        with self._lock:
-            self._kept |= new
-            while len(self._kept) > self._most:
-                del self._kept[next(iter(self._kept))]
+        self._kept |= new
+        while len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
         known |= new
         pictures = np.array([known[i] for i in shown.tolist()], np.float32)
         return pictures.reshape(-1, self._side, self._side), places.reshape(pairs.shape)

@@ -9,19 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from ..data.decode import open_picture, prepare
 from ..data.manifest import Dataset
 from ..data.near_duplicates import (
     CandidatePairs,
     DuplicatePairs,
-    Read,
     candidates,
     near_duplicates,
 )
-from ..data.registration import FINE
-from ..errors import ImageError
+from ..data.own_files import OwnFiles
 from ..stats.feature_space import SHOWN_NEIGHBOURS
 from ..stats.neighbours import nearest
 from .label_errors import label_errors, out_of_fold
@@ -106,7 +102,8 @@ def find_issues(
     count = min(SHOWN_NEIGHBOURS, space.positions.shape[1])
     others = [nearest(features, count)[0] for features in other_spaces]
     proposed = _of_interest(candidates([space.positions, *others]), groups, known)
-    alike = near_duplicates(images, _reader(dataset, images), rows, proposed, report)
+    read = OwnFiles(dataset.frame["path"].tolist())
+    alike = near_duplicates(images, read, rows, proposed, report)
     duplicates, known_found = _duplicates(alike, rows, split, known)
     doubted, confused, random = _label_errors(
         space.features, rows, labels, groups, dataset.classes, seed
@@ -155,22 +152,6 @@ def _of_interest(
     is_known = np.array([pair in known for pair in map(tuple, proposed.pairs.tolist())], bool)
     wanted = (groups[first] != groups[second]) | is_known
     return CandidatePairs(proposed.pairs[wanted], proposed.is_first[wanted])
-
-
-def _reader(dataset: Dataset, images: np.ndarray) -> Read:
-    """Reads rows at 128 px: from a store of that size, else from the dataset's own files, else the store's enlarged."""
-
-    def read(row: int) -> np.ndarray:
-        if images.shape[1] < FINE:
-            try:
-                path = Path(dataset.frame["path"].iloc[row])
-                return prepare(open_picture(path, path.name), FINE)
-            except (ImageError, OSError):
-                pass  # moved or damaged since the import: what the store has must do
-        picture = Image.fromarray(images[row]).resize((FINE, FINE), Image.Resampling.BICUBIC)
-        return np.asarray(picture)
-
-    return lambda rows: np.array([read(row) for row in rows], np.uint8).reshape(-1, FINE, FINE, 3)
 
 
 def _duplicates(

@@ -1,5 +1,8 @@
 """Near-duplicates: copies that were moved, turned and recoloured are found among pictures of other things."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +15,7 @@ from derm_core.data.near_duplicates import (
     candidates,
     near_duplicates,
 )
+from derm_core.errors import RunError
 from derm_core.stats.neighbours import nearest
 
 
@@ -23,8 +27,8 @@ def picture(seed: int) -> np.ndarray:
     return (grain[..., None] * [200, 150, 120] + 30).astype(np.uint8)
 
 
-def enlarged(images: np.ndarray):
-    return lambda rows: np.stack(
+def enlarged(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.stack(
         [np.asarray(Image.fromarray(images[row]).resize((128, 128))) for row in rows]
         or [np.zeros((128, 128, 3), np.uint8)]
     )[: len(rows)]
@@ -67,7 +71,7 @@ def test_a_copy_is_found_among_other_pictures(how):
     proposed = candidates([np.array([[1], [0], [3], [4], [5], [6], [7], [2]])])
     calls = []
     alike = near_duplicates(
-        images, enlarged(images), np.arange(8), proposed, lambda *done: calls.append(done)
+        images, enlarged, np.arange(8), proposed, lambda *done: calls.append(done)
     )
     assert (
         alike.pairs.tolist() == [[0, 1]]
@@ -87,12 +91,43 @@ def test_pictures_of_other_things_are_not_read_again():
     pairs = np.array([[0, 1], *((i, j) for i in range(2, 8) for j in range(i + 1, 8))])
     rows_read: set[int] = set()
 
-    def read(rows: np.ndarray) -> np.ndarray:
+    def read(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         rows_read.update(rows.tolist())
-        return enlarged(images)(rows)
+        return enlarged(images, rows)
 
     alike = near_duplicates(images, read, np.arange(8), all_of(pairs), lambda *_: None)
     assert alike.pairs.tolist() == [[0, 1]] and rows_read == {0, 1}
+
+
+def test_processes_find_what_one_finds(monkeypatch, tmp_path):
+    monkeypatch.setattr(duplicates, "CHUNK", 8)
+    np.save(tmp_path / "images.npy", np.stack([view(i // 2, turn=40 * (i % 2)) for i in range(8)]))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    pairs = all_of(np.array([(i, j) for i in range(8) for j in range(i + 1, 8)]))
+    alone = near_duplicates(images, enlarged, np.arange(8), pairs, lambda *_: None)
+    monkeypatch.setattr(duplicates, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(duplicates, "cpu_cores", lambda: 2)
+    calls = []
+    shared = near_duplicates(
+        images, enlarged, np.arange(8), pairs, lambda *done: calls.append(done)
+    )
+    assert alone.pairs.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    for part in ("pairs", "scores", "angles", "stretches"):
+        assert np.array_equal(getattr(shared, part), getattr(alone, part))
+    assert calls == [(8, 28), (16, 28), (24, 28), (28, 28)]
+
+
+def killed(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return enlarged(images, rows)
+
+
+def test_a_killed_process_is_said(monkeypatch):
+    monkeypatch.setattr(duplicates, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(duplicates, "cpu_cores", lambda: 2)
+    images = np.stack([view(0), view(0, turn=40)])
+    with pytest.raises(RunError, match="killed, perhaps for want of memory"):
+        near_duplicates(images, killed, np.arange(2), all_of(np.array([[0, 1]])), lambda *_: None)
 
 
 def test_a_copy_of_stretched_skin_is_found():
@@ -103,7 +138,7 @@ def test_a_copy_of_stretched_skin_is_found():
     ]  # 1.37 times as long one way as the other
     images = np.stack([*cut, *(view(seed) for seed in range(1, 5))])
     pairs = np.array([[0, 1], [0, 2], [1, 3], [2, 3], [4, 5]])
-    alike = near_duplicates(images, enlarged(images), np.arange(6), all_of(pairs), lambda *_: None)
+    alike = near_duplicates(images, enlarged, np.arange(6), all_of(pairs), lambda *_: None)
     assert alike.pairs.tolist() == [[0, 1]] and alike.scores[0] > 0.3
     assert 1.25 < max(alike.stretches[0], 1 / alike.stretches[0]) < 1.5
 
@@ -141,7 +176,7 @@ def test_pairs_of_second_nearest_must_agree_better(monkeypatch):
     )
     alike = near_duplicates(
         images,
-        enlarged(images),
+        enlarged,
         np.arange(4),
         CandidatePairs(pairs, np.array([True, False, False])),
         lambda *_: None,
@@ -152,5 +187,5 @@ def test_pairs_of_second_nearest_must_agree_better(monkeypatch):
 @pytest.mark.parametrize("pairs", [np.zeros((0, 2), int), np.array([[0, 1]])])
 def test_nothing_to_compare_finds_nothing(pairs):
     nothing = np.zeros((2, 64, 64, 3), np.uint8)
-    alike = near_duplicates(nothing, enlarged(nothing), np.arange(2), all_of(pairs), print)
+    alike = near_duplicates(nothing, enlarged, np.arange(2), all_of(pairs), print)
     assert len(alike.pairs) == 0
