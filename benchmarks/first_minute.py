@@ -5,6 +5,9 @@
     clicks_to_map, seconds_to_map                  a published map on Latent space, and an image beside it for the dot
                                                    under the pointer; null where studies/ has no map
     clicks_to_prediction, seconds_to_prediction    a generated image is dropped on Classify; the answers of two models
+    seconds_from_home_to_map, seconds_from_home_to_prediction
+                                                   the same from the moment that Home stands, with its verdict and its
+                                                   figure, as for somebody who looks before clicking
     hover_ms                                       of `benchmarks hover`; null with --hover-images 0
     missed                                         which of these miss their limit: 1 click, 3 s, 150 ms
 
@@ -84,6 +87,14 @@ def run(args: argparse.Namespace) -> dict:
         print(f"{name}: {measured or 'nothing to measure'}", file=sys.stderr)
         result |= summary(name, [(clicks, seconds) for clicks, seconds, _ in measured])
         ups += [up for _, _, up in measured]
+    for name in ("map", "prediction"):
+        goal = goals[name]
+        both = goal is not None and goals["verdict"] is not None
+        later = [
+            measure(goal, args.weights, home_stands) for _ in range(args.repeats if both else 0)
+        ]
+        print(f"{name} from Home: {later or 'nothing to measure'}", file=sys.stderr)
+        result |= {f"seconds_from_home_to_{name}": median([seconds for _, seconds, _ in later])}
     result["hover_ms"] = None
     if args.hover_images:
         pointer = argparse.Namespace(images=args.hover_images, repeats=hover.REPEATS)
@@ -117,13 +128,24 @@ def summary(name: str, measured: list[tuple[int, float]]) -> dict[str, float | N
     """The most clicks and the median seconds; None without a measurement."""
     return {
         f"clicks_to_{name}": max((clicks for clicks, _ in measured), default=None),
-        f"seconds_to_{name}": statistics.median(s for _, s in measured) if measured else None,
+        f"seconds_to_{name}": median([seconds for _, seconds in measured]),
     }
 
 
-def measure(goal: Goal, weights: str) -> tuple[int, float, float]:
-    """(clicks, seconds) from the first answer of a new app to a goal, and seconds from its start to that answer."""
+def median(seconds: list[float]) -> float | None:
+    """None without a measurement."""
+    return statistics.median(seconds) if seconds else None
+
+
+def measure(
+    goal: Goal, weights: str, first: Goal = lambda reader: None
+) -> tuple[int, float, float]:
+    """(clicks, seconds) from the first answer of a new app to a goal, and seconds from its start to that answer.
+
+    What is waited for `first` is not counted.
+    """
     with new_app(weights) as reader:
+        first(reader)
         started = time.perf_counter()
         goal(reader)
         return reader.clicks, time.perf_counter() - started, reader.waited
@@ -154,6 +176,12 @@ def new_app(weights: str) -> Iterator[Reader]:
                 yield Reader(tab, time.perf_counter() - started)
         finally:
             browser.close()
+
+
+def home_stands(reader: Reader) -> None:
+    """Home has its verdict and its figure, and its script has ended."""
+    reader.tab.locator(".js-plotly-plot .main-svg").first.wait_for()
+    reader.tab.locator("[data-test-script-state=notRunning]").first.wait_for()
 
 
 def verdict() -> Goal | None:

@@ -29,4 +29,5 @@ def test_a_new_app_shows_a_verdict_without_a_click_and_answers_after_one():
     assert result["seconds_to_up"] > 0
     assert result["clicks_to_verdict"] == 0 and result["seconds_to_verdict"] > 0
     assert result["clicks_to_prediction"] == 1 and result["seconds_to_prediction"] > 0
+    assert result["seconds_from_home_to_prediction"] > 0
     assert (result["clicks_to_map"] is None) == (published_map() is None)
