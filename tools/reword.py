@@ -1,4 +1,4 @@
-"""Write the verdict of the committed studies anew, from the numbers they have.
+"""Write the verdict of the committed studies and the answers to the paper's claims anew, from the numbers they have.
 
     python -m tools.reword            after a change of the rules that write the verdict
     python -m tools.reword --check    print what would change; 1 where something would
@@ -19,6 +19,7 @@ from typing import Any
 from derm_core.errors import DermError, RunError
 from derm_core.files import write_atomic
 from derm_core.records import to_json
+from derm_core.study import claims
 from derm_core.study.study_result import study_result
 from derm_core.study.verdict import verdict
 from derm_core.workspace import studies_folder
@@ -31,7 +32,7 @@ def committed() -> list[Path]:
 
 
 def reworded(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a study.json with the verdict that its numbers have now.
+    """The values of a study.json with the verdict and the claims that its numbers have now.
 
     Raises:
         RunError: a claim would say something else, so that more than words would change.
@@ -42,7 +43,7 @@ def reworded(study: Mapping[str, Any]) -> dict[str, Any]:
         raise RunError(
             f"{result.run_id}: claims would change, not words alone; run the study again."
         )
-    return {**study, "verdict": to_json(new)}
+    return {**study, "verdict": to_json(new), "claims": to_json(claims.reworded(result))}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,21 +25,21 @@ Intervals over seeds alone leave out what another validation set would change.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..formatting import number
+from ..records import to_json
 from ..stats.gaps import Curves, first_epoch
 from ..stats.intervals import Interval, seed_interval
 from ..stats.metrics import mid_ranks
 from ..stats.paired import Pair
+from .claim_words import AskedArms, claim_text
 from .conclusions import ACCURACY, GAPS, about_gap, conclusions, row_of
 from .roles import PLAIN, VAE, choose_pair, opponent
 from .study_result import Claim, Conclusion, StudyResult
-from .verdict import points
 
 STEADY = -0.9
 CLAIMS = {
@@ -107,9 +107,20 @@ class _Asked:
                 return claim if claim.arms == self.pair else _turned(claim)
         return None
 
-    def answered(self, name: str, answer: str, text: str, numbers: dict[str, Any]) -> Claim:
+    def answered(self, name: str, answer: str, numbers: dict[str, Any]) -> Claim:
         title = CLAIMS[name].format(rival=self.rival, vae=self.vae)
+        names = AskedArms(self.pair, self.vae, self.rival, self.over)
+        text = claim_text(name, to_json(numbers), names)
         return Claim(id=name, claim=title, answer=answer, text=text, numbers=numbers)
+
+
+def reworded(result: StudyResult) -> tuple[Claim, ...]:
+    """A result's claims in today's words, from the numbers it has."""
+    pair = claims_pair(result.counted)
+    if pair is None:
+        return result.claims
+    asked = _Asked({}, result, pair, *(result.arms[arm].label for arm in pair))
+    return tuple(asked.answered(one.id, one.answer, one.numbers) for one in result.claims)
 
 
 def answer(*signs: int) -> str:
@@ -136,19 +147,13 @@ def _faster_start(asked: _Asked) -> Claim:
     }
     vae, rival = (start[arm] for arm in asked.pair)
     loss, accuracy = (seed_interval(rival[name] - vae[name]) for name in VALIDATION)
-    text = (
-        f"After the first epoch {asked.rival} has a validation loss of {np.mean(rival['val_loss']):.3f} ({asked.vae} "
-        f"{np.mean(vae['val_loss']):.3f}; difference {_span(loss, _signed)}) and a validation accuracy of "
-        f"{_share(rival['val_accuracy'])} ({asked.vae} {_share(vae['val_accuracy'])}; difference "
-        f"{_span(accuracy, points)} points); intervals over {asked.over}."
-    )
     numbers = {
         "epoch": {arm: float(asked.curves[arm]["epoch"][at[arm]]) for arm in asked.pair},
         "val_loss_difference": loss,
         "val_accuracy_difference": accuracy,
         **{arm: {k: seed_interval(v) for k, v in start[arm].items()} for arm in asked.pair},
     }
-    return asked.answered("faster_start", answer(-loss.sign, accuracy.sign), text, numbers)
+    return asked.answered("faster_start", answer(-loss.sign, accuracy.sign), numbers)
 
 
 def _higher_accuracy(asked: _Asked) -> Claim:
@@ -156,12 +161,8 @@ def _higher_accuracy(asked: _Asked) -> Claim:
         row_of(asked.result.differences, asked.pair[::-1], metric=metric) or Interval(mean=None)
         for metric in ("balanced_accuracy", "accuracy")
     )
-    text = (
-        f"On the test set {asked.rival} − {asked.vae} is {_span(balanced, points)} points of balanced accuracy and "
-        f"{_span(plain, points)} points of accuracy (the paper: validation accuracy, +10 points)."
-    )
     numbers = {"balanced_accuracy_difference": _ends(balanced), "accuracy_difference": _ends(plain)}
-    return asked.answered("higher_accuracy", answer(-_sign(asked.claim(ACCURACY))), text, numbers)
+    return asked.answered("higher_accuracy", answer(-_sign(asked.claim(ACCURACY))), numbers)
 
 
 def _smaller_gap(asked: _Asked) -> Claim:
@@ -177,27 +178,18 @@ def _smaller_gap(asked: _Asked) -> Claim:
         or Interval(mean=None)
         for kind in GAPS
     }
-    text = (
-        f"At the final epoch {asked.vae} − {asked.rival} is {_span(rows['loss'], _signed)} in the loss gap and "
-        f"{_span(rows['accuracy'], points)} points in the accuracy gap."
-    )
     survives = {}
     for kind, sign in signs.items():
         if not sign:
             continue
         level = asked.claim(about_gap(kind, "matched"))
         survives[kind] = None if level is None or level.tuned.p is None else _sign(level) == sign
-        text += {
-            True: f" The {kind} gap survives at matched training accuracy.",
-            False: f" The {kind} gap is not shown to survive at matched training accuracy.",
-            None: f" Underfitting is not ruled out for the {kind} gap: no comparison at matched training accuracy.",
-        }[survives[kind]]
     numbers = {
         "loss_gap_difference": _ends(rows["loss"]),
         "accuracy_gap_difference": _ends(rows["accuracy"]),
         "survives_matched": survives,
     }
-    return asked.answered("smaller_gap", outcome, text, numbers)
+    return asked.answered("smaller_gap", outcome, numbers)
 
 
 def _steady_improvement(asked: _Asked) -> Claim:
@@ -212,16 +204,6 @@ def _steady_improvement(asked: _Asked) -> Claim:
     steady = rank is not None and rank <= STEADY
     if seen == "seen" and not steady:
         seen = "not seen"
-    losses = [points(-of["val_loss"].mean()) for of in (vae, rival)]
-    gains = [points(of["val_accuracy"].mean()) for of in (vae, rival)]
-    text = (
-        f"From the first epoch to the last validation loss changes by {losses[0]} % with {asked.vae} and "
-        f"{losses[1]} % with {asked.rival} ({asked.vae} improves by {_span(loss, points)} points more), validation "
-        f"accuracy by {gains[0]} % and {gains[1]} % ({_span(accuracy, points)} points), relative to the start; "
-        f"intervals over {asked.over}. The loss of {asked.vae} "
-        f"{'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of "
-        f"{steps} epochs, rank correlation with the epoch {number(rank, 2, sign=True)}."
-    )
     numbers = {
         "val_loss_improvement_difference": loss,
         "val_accuracy_improvement_difference": accuracy,
@@ -231,7 +213,7 @@ def _steady_improvement(asked: _Asked) -> Claim:
         "steady": steady,
         **{arm: {k: seed_interval(v) for k, v in change[arm].items()} for arm in asked.pair},
     }
-    return asked.answered("steady_improvement", seen, text, numbers)
+    return asked.answered("steady_improvement", seen, numbers)
 
 
 def _improvement(curve: Curves, name: str) -> np.ndarray:
@@ -258,19 +240,3 @@ def steadiness(curve: Curves) -> tuple[float | None, int, int]:
 
 def _ends(interval: Interval) -> dict[str, float | None]:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
-def _signed(value: float | None) -> str:
-    return number(value, sign=True)
-
-
-def _share(values: np.ndarray) -> str:
-    return f"{number(100 * np.mean(values), 1)} %"
-
-
-def _span(interval: Interval, write: Callable[[float | None], str]) -> str:
-    if interval.mean is None:
-        return "unknown"
-    if interval.low is None:
-        return f"{write(interval.mean)} (one seed: no interval)"
-    return f"{write(interval.mean)} ({write(interval.low)} to {write(interval.high)})"

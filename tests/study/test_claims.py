@@ -133,16 +133,21 @@ def test_the_start_is_the_end_of_the_first_epoch_and_its_interval_the_paired_t()
 
 
 @pytest.mark.parametrize(
-    ("at_level", "survives"),
+    ("at_level", "survives", "said"),
     [
-        (HOLDS, {"loss": True, "accuracy": True}),
-        ({**HOLDS, "accuracy": (-0.05, 0.03)}, {"loss": True, "accuracy": False}),
-        ({}, {"loss": None, "accuracy": None}),
+        (HOLDS, {"loss": True, "accuracy": True}, "Both differences are shown at matched"),
+        (
+            {**HOLDS, "accuracy": (-0.05, 0.03)},
+            {"loss": True, "accuracy": False},
+            "The difference of the accuracy gap is not shown at matched",
+        ),
+        ({}, {"loss": None, "accuracy": None}, "underfitting is not ruled out"),
     ],
 )
-def test_each_smaller_gap_comes_with_what_matched_training_accuracy_says(at_level, survives):
+def test_each_smaller_gap_comes_with_what_matched_training_accuracy_says(at_level, survives, said):
     claim = ask(at_level=at_level)["smaller_gap"]
     assert claim.answer == "seen" and claim.numbers["survives_matched"] == survives
+    assert said in claim.text
 
 
 def test_larger_but_unsteady_improvement_is_not_seen():
