@@ -14,7 +14,7 @@ from derm_core.arms import ARM_STYLES, arm_style
 from derm_core.report import figure_style
 from derm_core.report.charts import Dot, ForestRow, dots, forest
 from derm_core.report.label_placement import Point
-from derm_core.report.sections.classes import confusion_matrix, disagreement_matrix
+from derm_core.report.sections.classes import confusion_matrix, disagreement_matrix, meanings
 from derm_core.report.sections.curves import learning_curves, middle_of_runs
 from derm_core.report.sections.gaps import gap_figure
 from derm_core.stats.intervals import Interval
@@ -222,6 +222,11 @@ def test_the_primary_difference_is_marked_in_the_forest():
     assert [trace.x[0] for trace in marks] == [-0.1, 0.1]
     lines = [trace for trace in data if trace.mode == "lines"]
     assert lines[1].x == pytest.approx((0.03, 0.17))
+
+
+def test_known_class_codes_are_explained_and_other_names_are_not():
+    assert meanings(["mel", "NV", "mole"]) == " Classes: mel: melanoma; NV: melanocytic nevus."
+    assert meanings(["mole"]) == ""
 
 
 def test_confusion_rows_are_shares_of_their_class():

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from ...arms import ArmStyle, in_order
+from ...data.recognition import describe_classes
 from ...formatting import interval, percent
 from ...study.answers import Disagreement
 from ...study.study_result import StudyResult
@@ -28,6 +29,16 @@ COUNTS = {
 }
 
 
+def meanings(classes: Sequence[str]) -> str:
+    """A sentence with what the known codes among class names mean ("mel: melanoma"), after a space; empty without any."""
+    known = describe_classes(classes)
+    return (
+        " Classes: " + "; ".join(f"{code}: {text}" for code, text in known.items()) + "."
+        if known
+        else ""
+    )
+
+
 def recall(result: StudyResult) -> Section | None:
     """Share of each class that each arm recognises."""
     rows = [(style, row) for style, entry in arm_results(result) for row in entry.per_class]
@@ -40,7 +51,7 @@ def recall(result: StudyResult) -> Section | None:
         return drawn.update_xaxes(range=[-0.02, 1.02])
 
     return Section(
-        **words("recall"),
+        **words("recall", meanings=meanings(result.classes)),
         figure=figure,
         table=[
             {
@@ -61,7 +72,7 @@ def confusion(result: StudyResult) -> Section | None:
         return None
     arms = {style(result, arm): result.confusion[arm] for arm in in_order(result.confusion)}
     return Section(
-        **words("confusion", classes=len(result.classes)),
+        **words("confusion", classes=len(result.classes), meanings=meanings(result.classes)),
         figure=lambda: {
             arm: confusion_matrix(counts, result.classes, arm) for arm, counts in arms.items()
         },
@@ -78,7 +89,12 @@ def confusion_of(result: StudyResult, arm: str) -> Section:
     """The matrix of one arm."""
     counts, arm_style = result.confusion[arm], style(result, arm)
     return Section(
-        **words("confusion-of", arm=arm_style, classes=len(result.classes)),
+        **words(
+            "confusion-of",
+            arm=arm_style,
+            classes=len(result.classes),
+            meanings=meanings(result.classes),
+        ),
         figure=lambda: confusion_matrix(counts, result.classes, arm_style),
         numbers=partial(csv_table, result, "confusion", arm=arm),
     )
