@@ -30,7 +30,7 @@ COUNTS = {
 
 
 def meanings(classes: Sequence[str]) -> str:
-    """A sentence with what the known codes among class names mean ("mel: melanoma"), after a space; empty without any."""
+    """What the known codes among class names mean ("mel: melanoma"), as a sentence after a space; empty without any."""
     known = describe_classes(classes)
     return (
         " Classes: " + "; ".join(f"{code}: {text}" for code, text in known.items()) + "."
