@@ -242,6 +242,9 @@ def resume(workspace: Workspace, run_id: str) -> None:
 def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
     """Delete a run's row, its folder and the features computed with its weights.
 
+    Finished parts of features (`study.feature_parts`) go too, unless another run is left that may
+    take them.
+
     Args:
         workspace: that of the run.
         run_id: of the run.
@@ -271,9 +274,13 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
             raise RunError(f"The worker of {run_id} is still ending; try again in a moment.")
         store.delete(run_id)
         freed = workspace.remove(files.root)
-    for path in (workspace.cache / "features").glob(f"*--{run_id}.*"):
-        freed += path.stat().st_size
-        path.unlink()
+    patterns = [f"*--{run_id}.*"]
+    if all(other.state == "done" for other in store.list()):
+        patterns.append("*.part-*")
+    for pattern in patterns:
+        for path in (workspace.cache / "features").glob(pattern):
+            freed += path.stat().st_size
+            path.unlink()
     return freed
 
 

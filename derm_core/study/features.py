@@ -1,7 +1,8 @@
 """Pooled features of a dataset under one extractor, computed once and then read from the workspace's cache.
 
 float32 and a fixed batch size: the same extractor and store always give the same features.
-bfloat16 would be faster on some machines, but features are computed once and compared often.
+bfloat16 would be faster on some machines, but features are computed once and compared often. A long
+extraction keeps what is finished (`feature_parts`): stopped or killed, it goes on from there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from ..nets.backbone import Extractor
 from ..nets.given import GivenFeatures
 from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
+from . import feature_parts
 from .feature_memory import batch_size
+from .feature_parts import FeatureParts, read_features, remove_parts
 
 Result = TypeVar("Result")
 VERSION = 2  # of how features are computed: another one has other cache files
@@ -61,19 +64,23 @@ def extract(
 
     `features_nd = yield from extract(...)` yields a TICK a batch, where the caller may stop, and
     progress about once a second. A cached array is returned without yielding; an unreadable one is
-    computed again. Features that are given are taken as they are.
+    computed again. Parts that an earlier call finished on this kind of device are not computed again,
+    and the array is that of an uninterrupted call. Features that are given are taken as they are.
     """
     if isinstance(extractor.backbone, GivenFeatures):
         return extractor.backbone.of_rows(np.arange(len(store.images)) if rows is None else rows)
     path = feature_path(workspace, dataset, extractor, store, rows)
     positions = np.arange(len(store.images)) if rows is None else rows
-    features = _read(path, len(positions))
+    features = read_features(path, len(positions))
     if features is None:
-        what, started = what or f"Features: {extractor.name}", time.monotonic()
-        features = yield from _compute(extractor, store.images, positions, device, what)
-        write_json(path.with_suffix(".json"), {"seconds": time.monotonic() - started})
+        what = what or f"Features: {extractor.name}"
+        parts = FeatureParts(path, device, batch_size(device, store.images.shape[1]))
+        steps = _compute(extractor, store.images, positions, device, what, parts)
+        features, seconds = yield from steps
+        write_json(path.with_suffix(".json"), {"seconds": seconds})
         with writing(path) as file:
             np.save(file, features, allow_pickle=False)
+    remove_parts(path)
     return features
 
 
@@ -103,27 +110,27 @@ def finish(steps: Generator[Event, None, Result]) -> Result:
             return result
 
 
-def _read(path: Path, count: int) -> np.ndarray | None:
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    fits = features.ndim == 2 and len(features) == count and features.dtype == np.float32
-    return features if fits else None
-
-
 def _compute(
-    extractor: Extractor, images: np.ndarray, positions: np.ndarray, device: str, what: str
-) -> Generator[Event, None, np.ndarray]:
+    extractor: Extractor,
+    images: np.ndarray,
+    positions: np.ndarray,
+    device: str,
+    what: str,
+    parts: FeatureParts,
+) -> Generator[Event, None, tuple[np.ndarray, float]]:
+    """Features (N, D), and the seconds that they took, those of earlier parts among them."""
     count, backbone = len(positions), extractor.backbone.eval()
     backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = normaliser(extractor.mean, extractor.std, device)
-    source = ImageSource(images, positions.tolist(), device, torch.channels_last)
     # Kept on the device: a GPU is waited for once a second, not each batch.
     features = torch.empty((count, backbone.width), device=device)
-    done, started, shown = 0, time.monotonic(), time.monotonic()
+    begun = time.monotonic()
+    before, earlier_seconds = parts.restore(features)
+    source = ImageSource(images, positions[before:].tolist(), device, torch.channels_last)
+    done = saved = before
+    started = shown = written = time.monotonic()
     try:
-        for images_bchw in source.in_order(batch_size(device, images.shape[1])):
+        for images_bchw in source.in_order(parts.batch):
             with torch.inference_mode(), exact_convolutions():
                 pooled_bd = backbone.pooled(normalise(images_bchw)).float()
             features[done : done + len(pooled_bd)] = pooled_bd
@@ -131,11 +138,14 @@ def _compute(
             if time.monotonic() - shown > 1 or done == count:
                 pooled_bd[:1].cpu()  # it has come this far
                 shown = time.monotonic()
-                yield progress(done, count, "images", what=what, started=started)
+                yield progress(done, count, "images", what=what, started=started, before=before)
+            if time.monotonic() - written >= feature_parts.PART_SECONDS and done < count:
+                parts.keep(features, saved, done, time.monotonic() - written)
+                saved, written = done, time.monotonic()
             yield TICK
     finally:
         backbone.to("cpu")
-    return features.cpu().numpy()
+    return features.cpu().numpy(), earlier_seconds + time.monotonic() - begun
 
 
 @contextlib.contextmanager

@@ -294,6 +294,22 @@ def test_features_made_with_a_runs_weights_go_with_it_and_others_stay(jobs):
     ]
 
 
+def test_parts_of_features_stay_as_long_as_a_run_may_take_them(jobs):
+    first, second = jobs.submit("count-1"), jobs.submit("fail")
+    for run_id in (first, second):
+        supervisor.wait(jobs.workspace, run_id)
+    assert jobs.store.get(second).state == "failed"
+    folder = jobs.workspace.cache / "features"
+    folder.mkdir()
+    part = folder / "d--aa.part-cpu32-000000000-000000032.npy"
+    for path in (part, folder / "d--aa.npy"):
+        path.write_bytes(b"x" * 100)
+    eventually(lambda: _try_delete(jobs, first))
+    assert part.exists()
+    eventually(lambda: _try_delete(jobs, second))
+    assert [path.name for path in folder.iterdir()] == ["d--aa.npy"]
+
+
 def _try_delete(jobs, run_id, force=False):
     try:
         return supervisor.delete_run(jobs.workspace, run_id, force=force)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from derm_core.config import BackboneConfig
+from derm_core.data.manifest import delete_dataset
 from derm_core.data.store import open_store
 from derm_core.nets.backbone import build_backbone, make_extractor
-from derm_core.study import features
+from derm_core.study import feature_parts, features
 from derm_core.study.features import extract, feature_path, finish
 from tests import steps
 
@@ -114,3 +115,95 @@ def test_stopping_in_the_middle_leaves_no_file(workspace, store, monkeypatch):
     computing.close()
     assert "tick" in kinds
     assert not list((workspace.cache / "features").glob("*.npy"))
+
+
+@pytest.fixture
+def parts_each_batch(monkeypatch):
+    """A part is kept after every batch, of seven images."""
+    monkeypatch.setattr(feature_parts, "PART_SECONDS", 0.0)
+    monkeypatch.setattr(features, "batch_size", lambda device, size: 7)
+
+
+def count_images(made) -> list[int]:
+    """The sizes of the batches that the extractor is given from now on."""
+    batches, pooled = [], made.backbone.pooled
+
+    def counting(images):
+        batches.append(len(images))
+        return pooled(images)
+
+    made.backbone.pooled = counting
+    return batches
+
+
+def stop_after(workspace, store, ticks: int, made=None) -> None:
+    computing = extract(made or extractor(), store, workspace, "tiny")
+    while ticks:
+        ticks -= next(computing).kind == "tick"
+    computing.close()
+
+
+def names(workspace, pattern="*") -> list[str]:
+    return sorted(path.name for path in (workspace.cache / "features").glob(pattern))
+
+
+def test_a_stopped_extraction_goes_on_after_its_finished_parts(workspace, store, parts_each_batch):
+    whole = finish(extract(extractor(), store, workspace, "tiny"))
+    path = feature_path(workspace, "tiny", extractor(), store, None)
+    assert names(workspace) == [path.with_suffix(".json").name, path.name]
+    path.unlink()
+    stop_after(workspace, store, 3)
+    stop_after(workspace, store, 2)  # from the fourth batch on
+    assert len(names(workspace, "*.part-*.npy")) == 5 and not path.exists()
+    made = extractor()
+    batches = count_images(made)
+    events, resumed = steps.finish(extract(made, store, workspace, "tiny"))
+    assert sum(batches) == len(store.images) - 5 * 7
+    assert resumed.tobytes() == whole.tobytes() == np.load(path).tobytes()
+    shown = [event.value for event in events if event.kind == "progress"]
+    assert shown[-1].done == len(store.images)
+    assert not names(workspace, "*.part-*")
+
+
+def test_only_parts_of_the_same_rows_and_batches_that_are_whole_are_taken(
+    workspace, store, parts_each_batch, monkeypatch
+):
+    stop_after(workspace, store, 4)
+    _, second, *_ = sorted((workspace.cache / "features").glob("*.part-*.npy"))
+    second.write_bytes(second.read_bytes()[:-1])
+    made = extractor()
+    batches = count_images(made)
+    stop_after(workspace, store, 2, made)
+    assert batches == [7, 7]  # the second and third
+    monkeypatch.setattr(features, "batch_size", lambda device, size: 8)
+    batches.clear()
+    rest = finish(extract(made, store, workspace, "tiny"))
+    assert sum(batches) == len(store.images) == len(rest)
+    assert not names(workspace, "*.part-*")
+
+
+def test_the_seconds_of_earlier_parts_are_counted(workspace, store, parts_each_batch):
+    stop_after(workspace, store, 2)
+    for path in (workspace.cache / "features").glob("*.part-*.json"):
+        path.write_text('{"seconds": 1000}')
+    finish(extract(extractor(), store, workspace, "tiny"))
+    seconds = features.extraction_seconds(extractor(), store, workspace, "tiny", None)
+    assert 2000 <= seconds < 3000
+
+
+def test_a_short_extraction_or_a_full_disk_has_no_parts(workspace, store, monkeypatch):
+    monkeypatch.setattr(features, "batch_size", lambda device, size: 7)
+    stop_after(workspace, store, 3)
+    assert not names(workspace)
+    monkeypatch.setattr(feature_parts, "PART_SECONDS", 0.0)
+    full = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(feature_parts.shutil, "disk_usage", lambda path: full)
+    stop_after(workspace, store, 3)
+    assert not names(workspace)
+
+
+def test_parts_go_with_the_dataset(workspace, store, parts_each_batch):
+    stop_after(workspace, store, 3)
+    assert names(workspace)
+    delete_dataset(workspace, "tiny")
+    assert not names(workspace)
