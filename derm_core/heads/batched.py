@@ -2,7 +2,7 @@
 
 The G heads of a unit (an arm and a seed) see the same batches. Their first layers are one matrix,
 (G·H, D), and one matmul; their second layers are one batched matmul. U units stand side by side as
-a further batch dimension, which keeps all cores of a processor, or a GPU, busy. Gradients come from
+a further batch dimension, which keeps a GPU busy, and a core with few features. Gradients come from
 autograd; tests compare every weight with an ordinary torch training loop.
 
 Shapes: U units, N images, B of a batch, D features, H hidden, C classes, G heads of a unit. Images
@@ -117,6 +117,11 @@ class BatchedHeads:
     @property
     def device(self) -> torch.device:
         return self.blocks["train"][1].device
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return sum(layer.numel() for layer in self.layers)
 
     @property
     def steps(self) -> int:

@@ -39,6 +39,7 @@ CURVES = (
     "val_balanced_accuracy",
 )
 AXES = ("learning_rate", "weight_decay")
+GROUP_BYTES = 2**19  # of the weights that train as one on a CPU; four times that with all they need
 HEAD_NAMES = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
 
 
@@ -129,7 +130,10 @@ class Heads:
         val: np.ndarray,
         hidden: int,
     ) -> list[HeadGroup]:
-        """Arms and seeds of one width, with standardised features; seeds share an arm's matrix."""
+        """Arms and seeds of one width, as many as `_together`, with standardised features.
+
+        Seeds share an arm's matrix.
+        """
         members, scales, blocks = defaultdict(list), {}, {}
         for arm, matrix in features.items():
             for s in range(len(self.seeds)):
@@ -141,7 +145,7 @@ class Heads:
                 scales[arm, s], blocks[arm, s] = (mean, std), block
         targets = [self._tensor(labels[rows], torch.int64) for rows in (train, val)]
         groups = []
-        for keys in members.values():
+        for keys in self._together(members, hidden):
             seeds = tuple(self.seeds[s] for _, s in keys)
             heads = [
                 make_head(features[arm].shape[-1], hidden, self.classes, stream_seed(seed, "head"))
@@ -155,6 +159,22 @@ class Heads:
             scale = tuple(scales[key] for key in keys)
             groups.append(HeadGroup(tuple(keys), seeds, scale, batched, self.batch_size))
         return groups
+
+    def _together(
+        self, members: Mapping[int, list[tuple[str, int]]], hidden: int
+    ) -> Iterator[list[tuple[str, int]]]:
+        """Arms and seeds that train as one. members: those of each width.
+
+        On a CPU as many as have their weights, with gradients and moments, in a core's cache; a GPU
+        has all of a width.
+        """
+        itemsize = torch.empty((), dtype=self.dtype).element_size()
+        for width, keys in members.items():
+            unit_bytes = len(self.grid) * hidden * (width + self.classes) * itemsize
+            at_once = len(keys)
+            if self.device.type == "cpu":
+                at_once = min(at_once, max(1, GROUP_BYTES // unit_bytes))
+            yield from (keys[at : at + at_once] for at in range(0, len(keys), at_once))
 
     def fit(self, *, curves: bool = True) -> Iterator[Record | None]:
         """Train from the initial heads, once; a caller that stops iterating stops the training.

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from derm_core.errors import ConfigError, DataError
-from derm_core.heads import groups
+from derm_core.heads import grid, groups
 from derm_core.heads.grid import CURVES, Heads
 from derm_core.heads.tuning import TunedHeads
 from derm_core.nets.head import make_head
@@ -200,8 +200,38 @@ def test_long_silence_is_broken_by_none(data, monkeypatch):
     features, labels = data
     monkeypatch.setattr(groups, "PAUSE_SECONDS", -1.0)
     heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
-    records = list(heads.fit(curves=False))
-    assert records[:-1] == [None] * heads.steps and records[-1].step == heads.steps
+    *silence, last = heads.fit(curves=False)
+    assert silence and not any(silence) and last.step == heads.steps
+
+
+@pytest.mark.parametrize("cores", [2, 16])
+def test_heads_trained_apart_on_several_cores_equal_those_trained_together_on_one(
+    data, monkeypatch, cores
+):
+    features, labels = data
+    logits = []
+    for group_bytes, threads in ((2**19, 1), (1, cores)):
+        monkeypatch.setattr(grid, "GROUP_BYTES", group_bytes)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
+        list(heads.fit())
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(before)
+        logits.append(heads.logits("b", 1, features["b"]))
+    assert [len(group.keys) for group in heads.groups] == [1, 1, 1, 1]
+    np.testing.assert_array_equal(*logits)
+
+
+def test_an_error_in_a_core_is_raised_and_ends_the_others(data, monkeypatch):
+    features, labels = data
+    monkeypatch.setattr(grid, "GROUP_BYTES", 1)
+    heads = Heads(features, labels, TRAIN, VAL, **(SETTINGS | {"epochs": 100_000}))
+    first_trained = max(heads.groups, key=lambda group: group.heads.size)
+    monkeypatch.setattr(first_trained.heads, "train_step", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(heads.fit(curves=False))
+    assert all(group.heads.steps < heads.steps for group in heads.groups)
 
 
 def test_the_number_of_cores_changes_no_head(data):
