@@ -98,7 +98,7 @@ def train_groups(
                 running = {
                     group: workers.submit(train, group, done, end) for group in largest_first
                 }
-                while not _finished(running.values()):
+                while not finished(running.values()):
                     yield None
                 yield end, {group: running[group].result() for group in groups}
                 done = end
@@ -119,8 +119,8 @@ def _workers(groups: Sequence[HeadGroup]) -> Iterator[Executor]:
         torch.set_num_threads(cores)  # MKL has one number for all threads
 
 
-def _finished(running: Iterable[Future[T]]) -> bool:
-    """Whether all have finished, after half a second at most; raises what one of them raised."""
+def finished(running: Iterable[Future[T]]) -> bool:
+    """Whether all have finished, once they have or after half a second; raises what one of them raised."""
     done, others = wait(running, PAUSE_SECONDS, FIRST_EXCEPTION)
     for one in done:
         one.result()

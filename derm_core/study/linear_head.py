@@ -7,13 +7,18 @@ that of the fold. A fold's test probabilities are kept, for the folds are joined
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ..events import TICK, Event, log, progress
+from ..heads.groups import finished
 from ..heads.linear import PENALTIES, LinearFit, fit_linear
+from ..machine import cpu_cores
 from ..stats.evaluation import metric_estimates
 from ..stats.intervals import Difference
 from ..stats.multiple_tests import with_holm
@@ -24,6 +29,7 @@ from .crossval import Fold
 from .tested_images import TestedImages
 from .trained_arm import TrainedStudy, load_arrays, save_arrays
 
+AT_ONCE_BYTES = 2**30  # of the features that are fitted at once, as float64
 METRICS = ("balanced_accuracy", "macro_auroc")
 NOTE = (
     "Linear head: multinomial logistic regression on the same features, its penalty chosen on validation for each "
@@ -37,32 +43,69 @@ def linear_head(study: TrainedStudy) -> Generator[Event, None, LinearHead]:
     if frozen is None:
         return LinearHead(note="A linear head needs fixed features: the regime 'frozen'.")
     split = {name: data.members(name) for name in ("train", "val", "test")}
+    yield log(f"Linear heads of {len(frozen.features)} arms.")
+    matrices = {id(features): _matrices(features) for features in frozen.features.values()}
+    fits = yield from _fit_all(
+        matrices, data.labels, split["train"], split["val"], len(data.classes)
+    )
     probabilities: dict[str, np.ndarray] = {}
     chosen: dict[str, tuple[float, ...]] = {}
-    started = time.monotonic()
-    yield log(f"Linear heads of {len(frozen.features)} arms.")
-    first_with: dict[int, str] = {}  # an arm that was chosen has the features of another
-    for place, (arm, features) in enumerate(frozen.features.items()):
-        if (same := first_with.setdefault(id(features), arm)) != arm:
-            probabilities[arm], chosen[arm] = probabilities[same], chosen[same]
-            continue
-        parts, penalties = [], []
-        for matrix in features if features.ndim == 3 else features[None]:
-            best: LinearFit | None = None
-            fits = fit_linear(matrix, data.labels, split["train"], split["val"], len(data.classes))
-            for fit in fits:
-                best = fit if best is None or fit.val_loss < best.val_loss else best
-                yield TICK
-            assert best is not None  # there are penalties
-            parts.append(best.probabilities(matrix[split["test"]]))
-            penalties.append(best.penalty)
-        probabilities[arm], chosen[arm] = np.stack(parts), tuple(penalties)
-        done, count = place + 1, len(frozen.features)
-        yield progress(done, count, "arms", what="Linear heads", started=started)
+    for arm, features in frozen.features.items():
+        own = fits[id(features)]  # an arm that was chosen has the features of another
+        each = zip(own, matrices[id(features)], strict=True)
+        probabilities[arm] = np.stack([fit.probabilities(one[split["test"]]) for fit, one in each])
+        chosen[arm] = tuple(fit.penalty for fit in own)
     if study.config.fold:
         arrays = {arm: p.astype(np.float32) for arm, p in probabilities.items()}
         save_arrays(study.run.linear_head_predictions, arrays)
     return measure(TestedImages.of(study), probabilities, chosen)
+
+
+def _matrices(features: np.ndarray) -> list[np.ndarray]:
+    """The matrices (n, D) of features (n, D), or (S, n, D) with one a seed."""
+    return list(features if features.ndim == 3 else features[None])
+
+
+def _fit_all(
+    matrices: Mapping[int, Sequence[np.ndarray]],
+    labels: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    classes: int,
+) -> Generator[Event, None, dict[int, list[LinearFit]]]:
+    """The fit at the best penalty of every matrix (n, D), the largest first, each on a core of its own."""
+    what, started, stopped = "Linear heads", time.monotonic(), threading.Event()
+
+    def choose(matrix: np.ndarray) -> LinearFit:
+        best: LinearFit | None = None
+        for fit in fit_linear(matrix, labels, train, val, classes):
+            if stopped.is_set():
+                raise CancelledError
+            best = fit if best is None or fit.val_loss < best.val_loss else best
+        assert best is not None  # there are penalties
+        return best
+
+    jobs = [(key, place) for key, every in matrices.items() for place in range(len(every))]
+    widest = max(one.shape[1] for every in matrices.values() for one in every)
+    at_once = max(1, min(cpu_cores(), len(jobs), AT_ONCE_BYTES // (8 * len(train) * widest)))
+    blas = ThreadpoolController().select(user_api="blas")
+    with (
+        blas.limit(limits=max(1, cpu_cores() // at_once)),
+        ThreadPoolExecutor(at_once, "linear heads") as workers,
+    ):
+        try:
+            jobs.sort(key=lambda job: -matrices[job[0]][job[1]].shape[1])
+            running = {job: workers.submit(choose, matrices[job[0]][job[1]]) for job in jobs}
+            while not finished(running.values()):
+                done = sum(one.done() for one in running.values())
+                yield progress(done, len(jobs), "heads", what=what, started=started)
+                yield TICK
+        finally:
+            stopped.set()
+    return {
+        key: [running[key, place].result() for place in range(len(every))]
+        for key, every in matrices.items()
+    }
 
 
 def join_linear_heads(study: TrainedStudy, folds: Sequence[Fold]) -> LinearHead | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from threadpoolctl import threadpool_info
 
 from derm_core.stats.metrics import decide
 from derm_core.study.linear_head import linear_head, measure
@@ -21,6 +25,26 @@ def test_every_frozen_arm_has_a_head_whose_metrics_are_scikit_learns(workspace, 
     assert len(answer.chosen["colour"]) == 1 and len(answer.chosen["random"]) == 2
     assert set(sum(answer.chosen.values(), ())) <= set(answer.strengths)
     assert answer.arms["colour"]["balanced_accuracy"].mean > 0.6, "the classes are colours"
+
+
+def test_a_closed_generator_ends_the_fits_and_gives_blas_its_threads_back(
+    workspace, tiny, monkeypatch
+):
+    begun = threading.Event()
+
+    def endless(*_):
+        begun.set()
+        while True:
+            yield SimpleNamespace(val_loss=0.0)
+
+    monkeypatch.setattr("derm_core.study.linear_head.fit_linear", endless)
+    before = [one["num_threads"] for one in threadpool_info()]
+    running = linear_head(trained_study(workspace))
+    while not begun.is_set():
+        next(running)
+    running.close()
+    assert [one["num_threads"] for one in threadpool_info()] == before
+    assert not [one for one in threading.enumerate() if one.name.startswith("linear heads")]
 
 
 def test_measured_as_scikit_learn_does_and_paired_with_the_opponent(tmp_path):
