@@ -8,14 +8,20 @@ LOCK ?= yes
 needs = $(if $(filter yes,$(LOCK)),--require-hashes -r $(1).lock,-r $(1).txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: app test check fast lint pictures lock audit clean help
+# Networks in tests are small, and two processes fill two cores: a second thread in each waits more than it
+# computes.
+test fast: export OMP_NUM_THREADS := 1
+
+.PHONY: app install test check fast lint pictures lock audit clean help
 
 app: $(VENV)/.app  ## install what is needed and open the app on http://localhost:8501
 	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
 
+install: $(VENV)/.test  ## install what the app and its tests need
+
 test: $(VENV)/.test  ## run all tests
-	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not browser" $(PYTEST_ARGS)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m browser $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal --ignore tests/browser $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/browser $(PYTEST_ARGS)
 
 check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: under two minutes
 	@$(MAKE) --no-print-directory -j 2 lint fast
