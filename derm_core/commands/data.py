@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     one = add_action(actions, "data masks", "data_masks:masks_data", "name")
     one.add_argument("path", nargs="?", type=Path, help=HELP["data masks path"])
+    one.add_argument("--remove", action="store_true", help=HELP["data masks --remove"])
     one = add_action(actions, "data priority", priority_data, "name")
     one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help=HELP["data priority map"])
     one.add_argument("--default", action="store_true", help=HELP["data priority --default"])

@@ -23,7 +23,7 @@ import pandas as pd
 from PIL import Image
 
 from ..config.shared import ImageForm
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, NotFound
 from ..files import private_folder, read_json, write_atomic, write_json
 from ..formatting import count
 from ..machine import cpu_cores
@@ -214,6 +214,18 @@ def add_masks(
     write_atomic(dataset.paths.lesion_masks, columns.to_parquet(index=False))
     write_json(dataset.paths.mask_info, to_json(info))
     return info
+
+
+def remove_masks(paths: DatasetPaths) -> None:
+    """Delete the masks of a dataset; of a shared server's, those that its user added. The files they came from stay.
+
+    Raises:
+        NotFound: there are none to remove.
+    """
+    if not (paths.lesion_masks.exists() or paths.mask_info.exists()):
+        raise NotFound(f"{paths.name} has no lesion masks of its own; nothing was removed.")
+    for path in (paths.mask_info, paths.lesion_masks):
+        path.unlink(missing_ok=True)
 
 
 def _key(dataset: Dataset, sources: Sequence[MaskSource]) -> str:

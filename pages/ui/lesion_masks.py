@@ -1,4 +1,4 @@
-"""Masks of the lesions on Data: what is known of them, a field that adds them, and the outlines in the gallery."""
+"""Masks of the lesions on Data: what is known of them, adding and removing them, and the outlines in the gallery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from derm_core.data.cautions import sort_notes
 from derm_core.data.import_roots import check_root, import_roots
 from derm_core.data.manifest import Dataset
 from derm_core.data.mask_files import masks_at
-from derm_core.data.masks import Masks, add_masks
+from derm_core.data.masks import Masks, add_masks, remove_masks
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, glossary, live_run, words
 
@@ -32,6 +32,8 @@ def draw_masks(workspace: Workspace, dataset: Dataset) -> None:
             )
         if import_roots(workspace):
             _draw_field(workspace, dataset)
+        if dataset.paths.lesion_masks.exists():
+            _draw_removal(dataset)
 
 
 def _draw_field(workspace: Workspace, dataset: Dataset) -> None:
@@ -52,6 +54,20 @@ def _draw_field(workspace: Workspace, dataset: Dataset) -> None:
             counter = live_run.counter(bar, "Reading masks", "masks")
             frame.announce(str(add_masks(dataset, sources, counter)))
             st.rerun()
+
+
+def _draw_removal(dataset: Dataset) -> None:
+    """A button that removes the masks after confirmation."""
+    with st.popover("Remove masks", icon=":material/delete:", type="tertiary"):
+        st.markdown(
+            "Removes the masks from this dataset. The files they were read from stay, and so do the results of "
+            "finished studies."
+        )
+        if st.button("Remove", type="primary", key=f"remove-masks-{dataset.name}"):
+            with frame.errors():
+                remove_masks(dataset.paths)
+                frame.announce(f"Removed the lesion masks of {dataset.name}.")
+                st.rerun()
 
 
 def choose_outlines(workspace: Workspace, dataset: Dataset) -> Masks | None:

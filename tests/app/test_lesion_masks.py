@@ -44,6 +44,17 @@ def test_masks_are_added_by_their_path(open_page, dataset, tmp_path):
     assert "4 of 6 images have a lesion mask, from masks" in text(app)
 
 
+def test_masks_are_removed_by_a_button_that_is_there_only_with_them(open_page, dataset, tmp_path):
+    assert not [one for one in open_page("data", dataset="tiny").button if one.label == "Remove"]
+    add_masks(dataset, masks_at(tmp_path / "masks"))
+    app = open_page("data", dataset="tiny")
+    app.button(key="remove-masks-tiny").click()
+    app.run()
+    assert not app.exception and not app.error
+    assert mask_info(dataset.paths) is None and "None yet" in text(app)
+    assert len(list((tmp_path / "masks").iterdir())) == 4
+
+
 def test_a_path_outside_the_allowed_folders_is_refused(open_page, dataset):
     app = open_page("data", dataset="tiny")
     app.text_input(key="masks-path-tiny").set_value("/elsewhere/masks.zip")

@@ -39,3 +39,18 @@ def test_a_folder_without_masks_of_these_images_is_refused(workspace, capsys, tm
     assert "None of the mask files" in run(
         capsys, "data", "masks", "tiny", str(tmp_path / "masks"), code=1
     )
+
+
+def test_masks_are_removed_and_their_files_stay(workspace, capsys, tmp_path):
+    paths = write_dataset(workspace, images=6, size=16).paths
+    assert "no lesion masks" in run(capsys, "data", "masks", "tiny", "--remove", code=1)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:12, 4:12] = 255
+    file = write_image(tmp_path / "masks" / "i000.png", mask)
+    run(capsys, "data", "masks", "tiny", str(tmp_path / "masks"))
+    assert "or --remove" in run(capsys, "data", "masks", "tiny", str(file), "--remove", code=1)
+    assert paths.lesion_masks.exists()
+    value = json.loads(run(capsys, "data", "masks", "tiny", "--remove", "--json"))
+    assert value == {"name": "tiny", "masks": 0}
+    assert not paths.lesion_masks.exists() and not paths.mask_info.exists() and file.exists()
+    assert "no lesion masks" in run(capsys, "data", "masks", "tiny")
