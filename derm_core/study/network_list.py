@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from safetensors import safe_open
 
+from ..arms import arm_parts, own_architecture
 from ..bundles.card import Card
 from ..data.manifest import Dataset
 from ..errors import DermError
@@ -110,6 +111,29 @@ def search(networks: Iterable[ListedNetwork], text: str) -> list[ListedNetwork]:
         for one in networks
         if all(word in f"{one.arm} {one.license} {one.pretrained_on}".lower() for word in words)
     ]
+
+
+def arm_bytes(arm: str) -> float | None:
+    """About how much memory the features of an arm take on the CPU, at the input size that it names.
+
+    None where that is not known: for all but timm's models and files of timm's architectures. Of
+    several networks side by side, each is computed by itself: the largest counts.
+    """
+    known = [memory for part in arm_parts(arm) if (memory := _network_bytes(part)) is not None]
+    return max(known, default=None)
+
+
+def _network_bytes(arm: str) -> float | None:
+    own = own_architecture(arm)
+    if own is None:
+        return None
+    name = own.name.removeprefix("timm/")
+    usual = timm_models().get(name) or timm_architectures().get(name.partition(".")[0])
+    if usual is None:
+        return None
+    size = own.size or usual.pixels
+    forward_bytes = usual.forward_bytes * (size / usual.pixels) ** 2
+    return extraction_bytes(usual.parameters, forward_bytes, size)
 
 
 def _of_timm(model: TimmModel, weights: Weights) -> ListedNetwork:

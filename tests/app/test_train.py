@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from derm_core import machine
 from derm_core.config import EmbedConfig, PretrainConfig, StudyConfig, from_dict, to_dict
 from derm_core.config.recipes import recipe
 from derm_core.data.embedding_files import BroughtEmbeddings
@@ -144,6 +145,21 @@ def test_an_added_network_is_an_arm_of_the_launched_study(open_page, workspace, 
     press(app, "Launch")
     launched = stored_config(workspace, RunStore(workspace).list("study")[0].id)
     assert set(launched["arms"]) == {"timm:resnet34.a1_in1k", "random"}
+
+
+def test_a_network_that_does_not_fit_the_memory_is_warned_of(open_page, monkeypatch):
+    small = dataclasses.replace(machine.describe(), memory_bytes=1_500_000_000)
+    monkeypatch.setattr("pages.ui.cached.machine", lambda: small)
+    app = open_page("train", preset="demo", scale="0.1")
+    assert not [one for one in app.warning if "memory" in one.value]
+    app.session_state["added-networks"] = [
+        "timm:vit_giant_patch14_dinov2.lvd142m",
+        "timm:resnet34.a1_in1k@64",
+    ]
+    app.run()
+    (warning,) = [one.value for one in app.warning if "memory" in one.value]
+    assert "Extracting features takes about" in warning and r"vit\_giant" in warning
+    assert "resnet34" not in warning and "choose a smaller network" in warning
 
 
 def test_folds_offer_no_weights_that_were_trained_here(open_page, workspace):

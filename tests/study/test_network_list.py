@@ -16,7 +16,7 @@ from derm_core.bundles.model_library import list_cards
 from derm_core.nets.pretrained_sources import pretrained_status
 from derm_core.nets.timm_models import timm_models
 from derm_core.study.feature_memory import PROGRAM_BYTES, extraction_bytes
-from derm_core.study.network_list import listed_networks, search
+from derm_core.study.network_list import arm_bytes, listed_networks, search
 from tests.app.bundles import put_bundle
 
 
@@ -117,6 +117,18 @@ def test_memory_grows_with_weights_and_pixels():
     small = extraction_bytes(1_000_000, 1e6, 224)
     assert small == PROGRAM_BYTES + 8e6 + 16 * 1e6
     assert extraction_bytes(1_000_000, 1e6, 64) == PROGRAM_BYTES + 8e6 + 32 * 1e6
+
+
+def test_memory_of_an_arm_is_that_of_the_list_at_the_size_it_names():
+    name = "vit_small_patch14_dinov2.lvd142m"
+    model = timm_models()[name]
+    usual = extraction_bytes(model.parameters, model.forward_bytes, 518)
+    assert arm_bytes(f"timm:{name}") == arm_bytes(f"hf-hub:timm/{name}") == usual
+    half = extraction_bytes(model.parameters, model.forward_bytes / 4, 259)
+    assert arm_bytes(f"timm:{name}@259@mean") == half
+    assert arm_bytes("file:mine.safetensors+vit_small_patch14_dinov2") == usual
+    assert arm_bytes(f"metadata+timm:{name}") == usual
+    assert [arm_bytes(arm) for arm in ("vae", "both", "hf-hub:me/mine")] == [None] * 3
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, frame
 from pages.ui.new_study.analyses import choose_questions
 from pages.ui.new_study.marks import choose_marks
-from pages.ui.new_study.networks import draw_arms
+from pages.ui.new_study.networks import draw_arms, draw_memory_warning
 from pages.ui.new_study.settings import choose_comparison, choose_extractor, choose_pretraining
 
 OFFERED = ("demo", "laptop", "folds", "long", "paper")
@@ -49,6 +49,7 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
             return None
     with arms:
         draw_arms(workspace, config)
+        draw_memory_warning(config)
     with frame.errors():
         return choose_marks(workspace, config)
     return None

@@ -14,8 +14,9 @@ from derm_core.data.manifest import Dataset
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import DermError
+from derm_core.machine import pick_device
 from derm_core.report.sections.networks import SEEN
-from derm_core.study.network_list import ListedNetwork, search
+from derm_core.study.network_list import ListedNetwork, arm_bytes, search
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 
@@ -72,6 +73,28 @@ def draw_arms(workspace: Workspace, config: StudyConfig) -> None:
         ):
             title = "Add networks to the study"
             st.dialog(title, width="large", icon=":material/hub:")(draw_list)(workspace, config)
+
+
+def draw_memory_warning(config: StudyConfig) -> None:
+    """Says which arms need more memory than this machine has for a run on its CPU, and what to do."""
+    available = cached.machine().memory_bytes
+    if available is None:
+        return
+    needs = {arm: need for arm in config.arms if (need := arm_bytes(arm)) is not None}
+    too_large = {arm: need for arm, need in needs.items() if need > MEMORY_SHARE * available}
+    if not too_large or pick_device(config.device) != "cpu":
+        return
+    tuning = config.regime == "finetune"
+    work = "Fine-tuning takes at least" if tuning else "Extracting features takes about"
+    listed = ", ".join(
+        f"{words.size(need)} for {words.plain(arm)}" for arm, need in too_large.items()
+    )
+    st.warning(
+        f"{work} {listed}, and this machine has "
+        f"{words.size(available)} of memory: choose a smaller network or a smaller input size "
+        "(`@128` behind the name), or a machine with more.",
+        icon=":material/memory:",
+    )
 
 
 def draw_list(workspace: Workspace, config: StudyConfig) -> None:
