@@ -56,6 +56,13 @@ class MatchedPair:
     reason: str | None
     arms: dict[str, MatchedArm]
 
+    def reason_with(self, names: Mapping[str, str]) -> str:
+        """The reason, with the arms' names in place of their keys; empty without one."""
+        reason = self.reason or ""
+        for arm in (self.a, self.b):
+            reason = reason.replace(f" {arm} ", f" {names[arm]} ")
+        return reason
+
     def difference(self, kind: str) -> np.ndarray:
         """a − b of one gap (S,)."""
         values = [getattr(self.arms[arm], kind).by_seed for arm in (self.a, self.b)]

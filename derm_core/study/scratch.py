@@ -18,6 +18,7 @@ from ..arms import (
     reads_images_alone,
 )
 from ..config import StudyConfig
+from ..config.labels import study_labels, vae_label
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
@@ -51,9 +52,11 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
                 "arms is ('scratch',); allowed with regime 'frozen': a frozen arm beside it, such as random."
             )
         return config, [NOTE.format(label=label)] if "scratch" in config.arms else []
-    why = {arm: reason for arm in config.arms if (reason := _not_finetuned(arm))}
+    why = {arm: reason for arm in config.arms if (reason := not_finetuned(arm))}
     left = tuple(arm for arm in config.arms if arm not in why)
-    notes = [f"{arm_label(arm)} is left out: {reason}." for arm, reason in why.items()]
+    vae = vae_label(config.pretrain.recipe) if config.pretrain else None
+    names = study_labels(config.arms, config.input_size, vae)
+    notes = [f"{names[arm]} is left out: {reason}." for arm, reason in why.items()]
     if {"scratch", "random"} <= set(left):
         left = tuple(arm for arm in left if arm != "scratch")
         notes.append(
@@ -83,7 +86,7 @@ def lora_notes(arms: list[Arm], rank: int) -> list[str]:
     return [note]
 
 
-def _not_finetuned(arm: str) -> str | None:
+def not_finetuned(arm: str) -> str | None:
     """Why an arm cannot be fine-tuned; None where it can."""
     if not reads_images_alone(arm):
         return "metadata and embeddings are compared with frozen features alone"

@@ -133,8 +133,9 @@ def _settings(result: StudyResult, claims: Sequence[Conclusion]) -> str:
 def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
     """Both gaps of every pair that was compared in them, and what matched training accuracy can say."""
     sentences, matched, seeds_alone = [], False, False
+    names = {arm: entry.label for arm, entry in result.arms.items()}
     for pair in gap_pairs(result.counted):
-        a, b = (result.arms[arm].label for arm in pair)
+        a, b = (names[arm] for arm in pair)
         of_pair = {claim.about: claim for claim in claims if claim.arms == pair}
         levels = []
         for kind in GAPS:
@@ -149,7 +150,7 @@ def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
         if levels:
             sentences.append(f"{a} − {b}: {'; '.join(levels)}.")
         sentences += [
-            f"No comparison of {a} and {b} at matched training accuracy: {level.reason}"
+            f"No comparison of {a} and {b} at matched training accuracy: {level.reason_with(names)}"
             for level in result.matched
             if {level.a, level.b} == set(pair) and level.reason
         ]

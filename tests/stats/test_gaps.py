@@ -80,3 +80,11 @@ def test_two_points_at_most_before_the_crossing_are_too_few_and_three_enough():
     slow = made([0.2, 0.3, 0.4, 0.5], [0.2, 0.3, 0.4, 0.5])
     three = made([0.1, 0.2, 0.3, 0.9], [0.1, 0.2, 0.3, 0.9])
     assert gaps.matched(slow, three, ("slow", "three")).comparable
+
+
+def test_the_reason_is_said_with_the_names_of_the_arms():
+    pair = gaps.MatchedPair(
+        "a", "timm:b", 0.5, False, "At 50 %: a starts there, timm:b starts there.", {}
+    )
+    assert pair.reason_with({"a": "A", "timm:b": "B"}) == "At 50 %: A starts there, B starts there."
+    assert gaps.MatchedPair("a", "b", 0.5, True, None, {}).reason_with({"a": "A", "b": "B"}) == ""

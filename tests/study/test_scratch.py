@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from derm_core.bundles.bundle import load_bundle
-from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig, to_dict
+from derm_core.config import (
+    BackboneConfig,
+    FinetuneSchedule,
+    PretrainConfig,
+    StudyConfig,
+    to_dict,
+)
+from derm_core.config.recipes import recipe
 from derm_core.data.triage import save_map
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import write_json
@@ -177,3 +184,10 @@ def test_neither_is_ever_the_pair_of_the_primary_test_where_two_backbones_are_th
         "bundle:mole-net",
         "imagenet",
     )
+
+
+def test_an_arm_that_is_left_out_has_the_name_that_the_study_gives_it():
+    pretrain = PretrainConfig(dataset="tiny", recipe=recipe("views"))
+    config = dataclasses.replace(CONFIG, arms=("vae", "both"), regime="finetune", pretrain=pretrain)
+    left, [note] = fitting_arms(config)
+    assert left.arms == ("vae",) and note.startswith("VAE + SimCLR + ImageNet is left out")

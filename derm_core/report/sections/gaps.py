@@ -8,7 +8,6 @@ from functools import partial
 import pandas as pd
 
 from ...formatting import missing, number, percent, points, signed_interval
-from ...stats.gaps import MatchedPair
 from ...stats.intervals import Interval
 from ...study.study_result import StudyResult
 from ..charts import forest
@@ -126,6 +125,7 @@ def matched_gaps(result: StudyResult) -> Section | None:
     if not result.matched:
         return None
     pair = result.matched[0]
+    names = {arm: styles(result)[arm].name for arm in pair.arms}
     lines = [
         {
             "Arm": styles(result)[arm],
@@ -137,17 +137,9 @@ def matched_gaps(result: StudyResult) -> Section | None:
     ]
     return Section(
         **words("matched", level=percent(pair.level)),
-        finding="" if pair.comparable else f"Not comparable: {_named(result, pair)}",
+        finding="" if pair.comparable else f"Not comparable: {pair.reason_with(names)}",
         table=lines,
     )
-
-
-def _named(result: StudyResult, pair: MatchedPair) -> str:
-    """Why two arms are not comparable, with their names in place of their keys."""
-    reason = pair.reason or ""
-    for arm in pair.arms:
-        reason = reason.replace(f" {arm} ", f" {styles(result)[arm].name} ")
-    return reason
 
 
 def gaps_at_all_moments(result: StudyResult) -> Section | None:
