@@ -10,8 +10,9 @@ from derm_core.config import StudyConfig
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.errors import DermError
 from derm_core.study.presets import PRESETS, find_preset_dataset, preset
+from derm_core.study.scratch import fitting_arms
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame
+from pages.ui import cached, frame, words
 from pages.ui.new_study.analyses import choose_questions
 from pages.ui.new_study.marks import choose_marks
 from pages.ui.new_study.networks import draw_arms, draw_memory_warning
@@ -51,6 +52,8 @@ def choose_study(workspace: Workspace) -> StudyConfig | None:
         draw_arms(workspace, config)
         draw_memory_warning(config)
     with frame.errors():
+        if config.regime == "finetune" and (left_out := fitting_arms(config)[1]):
+            arms.caption(f":material/info: {words.plain(' '.join(left_out))}")
         return choose_marks(workspace, config)
     return None
 
@@ -115,12 +118,12 @@ def _choose_settings(workspace: Workspace, name: str, dataset: str, full: bool) 
     with left:
         st.markdown("**Pretraining**")
         vae, pretraining = choose_pretraining(workspace, base, tag)
-    with middle:
-        st.markdown("**Comparison**")
-        comparison = choose_comparison(workspace, base, tag)
     with right:
         st.markdown("**Extractor and machine**")
         shared = choose_extractor(workspace, base, tag)
+    with middle:
+        st.markdown("**Comparison**")
+        comparison = choose_comparison(workspace, base, shared["backbone"], tag)
     st.markdown("**Additional analyses**")
     frozen = comparison["regime"] == "frozen"
     questions = choose_questions(workspace, base, frozen, full, f"{tag}-{full}")

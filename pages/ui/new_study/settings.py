@@ -16,6 +16,7 @@ from derm_core.data.on_demand import is_missing_synth
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 from pages.ui.config_fields import number_field
+from pages.ui.new_study.finetuning import choose_schedule
 from pages.ui.new_study.networks import add_to_arms
 
 ARCHITECTURES = (
@@ -89,7 +90,55 @@ def _offered_arms(base: StudyConfig, models: Sequence[str], embeddings: Sequence
     return list(dict.fromkeys([*ARMS, *recipes, *sizes, *controls, *base.arms, *others]))
 
 
-def choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fields:
+def choose_comparison(
+    workspace: Workspace, base: StudyConfig, backbone: BackboneConfig, tag: str
+) -> Fields:
+    """The arms, their regime and what is trained. backbone: of the arms without a network of their own."""
+    arms, offered = _choose_arms(workspace, base, tag)
+    regime = st.segmented_control(
+        "Regime",
+        list(REGIMES),
+        default=base.regime,
+        required=True,
+        key=f"regime-{tag}",
+        format_func=lambda key: REGIMES[key],
+        help="Frozen: only the classifier is trained. Fine-tuned: the network is trained with it, whole or, where it "
+        "has attention, by LoRA.",
+    )
+    epochs = base.epochs
+    if regime == "frozen":
+        epochs = number_field(StudyConfig, "epochs", "Head epochs", epochs, key=f"epochs-{tag}")
+    finetune = choose_schedule(workspace, base.finetune, regime, arms, backbone, tag)
+    labels = st.segmented_control(
+        "Labels",
+        list(LABELS),
+        default=base.labels,
+        required=True,
+        key=f"labels-{tag}",
+        format_func=lambda key: LABELS[key],
+        help="Priority: high, medium and low, as the dataset's classes are mapped on Data.",
+    )
+    seeds = st.number_input("Seeds", 1, MAX_SEEDS, len(base.seeds), key=f"seeds-{tag}")
+    loss = st.selectbox(
+        "Loss",
+        list(LOSSES),
+        index=list(LOSSES).index(base.loss),
+        key=f"loss-{tag}",
+        format_func=lambda key: LOSSES[key],
+    )
+    return {
+        "arms": tuple(sorted(arms, key=[*offered, *arms].index)),
+        "regime": regime,
+        "finetune": finetune,
+        "seeds": tuple(range(int(seeds))),
+        "epochs": epochs,
+        "loss": loss,
+        "labels": labels,
+    }
+
+
+def _choose_arms(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[list[str], list[str]]:
+    """The arms, and all that are offered, in their order."""
     models = [card.name for card in cached.cards(workspace)]
     added = add_to_arms(f"arms-{tag}", base.arms)
     usual = _offered_arms(base, models, embedding_names(workspace, base.dataset))
@@ -106,48 +155,7 @@ def choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fiel
         help="Also any network by its name: `timm:NAME`, `hf-hub:OWNER/NAME`, `file:FILE.safetensors+ARCHITECTURE`, "
         "`bundle:NAME`, `run:ID`. *Add networks* above lists them.",
     )
-    regime = st.segmented_control(
-        "Regime",
-        list(REGIMES),
-        default=base.regime,
-        required=True,
-        key=f"regime-{tag}",
-        format_func=lambda key: REGIMES[key],
-        help="Frozen: only the classifier is trained. Fine-tuned: the extractor is trained with it.",
-    )
-    labels = st.segmented_control(
-        "Labels",
-        list(LABELS),
-        default=base.labels,
-        required=True,
-        key=f"labels-{tag}",
-        format_func=lambda key: LABELS[key],
-        help="Priority: high, medium and low, as the dataset's classes are mapped on Data.",
-    )
-    seeds = st.number_input("Seeds", 1, MAX_SEEDS, len(base.seeds), key=f"seeds-{tag}")
-    epochs = number_field(
-        StudyConfig,
-        "epochs",
-        "Head epochs",
-        base.epochs,
-        key=f"epochs-{tag}",
-        disabled=regime != "frozen",
-    )
-    loss = st.selectbox(
-        "Loss",
-        list(LOSSES),
-        index=list(LOSSES).index(base.loss),
-        key=f"loss-{tag}",
-        format_func=lambda key: LOSSES[key],
-    )
-    return {
-        "arms": tuple(sorted(arms, key=[*offered, *arms].index)),
-        "regime": regime,
-        "seeds": tuple(range(int(seeds))),
-        "epochs": epochs,
-        "loss": loss,
-        "labels": labels,
-    }
+    return arms, offered
 
 
 def choose_extractor(workspace: Workspace, base: StudyConfig, tag: str) -> Fields:
