@@ -12,6 +12,7 @@ from derm_core.errors import RunError
 from derm_core.jobs.dependencies import dataset_users
 from derm_core.workspace import Workspace
 from pages.ui import (
+    brought_embeddings,
     brought_predictions,
     cached,
     dataset_marks,
@@ -98,6 +99,7 @@ if name is not None:
         dataset_view.draw_priorities(workspace, dataset)
         dataset_marks.draw_marks(workspace, dataset)
         lesion_masks.draw_masks(workspace, dataset)
+        brought_embeddings.draw_embeddings(workspace, dataset)
         brought_predictions.draw_predictions(dataset)
         dataset_view.draw_gallery(workspace, dataset)
 import_form.draw_import(workspace, expanded=name is None)

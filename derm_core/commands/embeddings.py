@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..data.embeddings import (
     embedding_names,
     embeddings_info,
     register_embeddings,
+    usual_name,
 )
 from ..data.manifest import load_dataset
 from ..errors import ConfigError
@@ -79,7 +79,7 @@ def _register(
 ) -> EmbeddingsInfo:
     """Keep the vectors of a file, by default under its own name as far as it is allowed."""
     images = load_dataset(workspace, dataset)
-    name = called or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:40].strip("-")
+    name = called or usual_name(path.name)
     return register_embeddings(workspace, images, name, brought, path.name, pretrained_on)
 
 

@@ -7,6 +7,7 @@ NAME.json    an EmbeddingsInfo
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import zipfile
 from collections.abc import Mapping
@@ -106,6 +107,11 @@ def register_embeddings(
         np.savez(target, ids=ids, vectors=vectors)
     write_json(folder / f"{name}.json", to_json(info))
     return info
+
+
+def usual_name(file: str) -> str:
+    """The name of embeddings after that of their file, as far as names allow: "my-clip" for "My CLIP.parquet"."""
+    return re.sub(r"[^a-z0-9]+", "-", Path(file).stem.lower()).strip("-")[:40].strip("-")
 
 
 def embedding_names(workspace: Workspace, dataset: str) -> list[str]:

@@ -11,7 +11,16 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 # Keys of the widgets that take files, on all pages.
-UPLOADERS = ("files", "pasted", "camera", "map-file", "bundle", "prediction-files", "marks-file")
+UPLOADERS = (
+    "files",
+    "pasted",
+    "camera",
+    "map-file",
+    "bundle",
+    "prediction-files",
+    "marks-file",
+    "embeddings-file",
+)
 HELD = "uploads-held"
 
 

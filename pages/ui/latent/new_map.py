@@ -8,9 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from derm_core.arms import arm_style
+from derm_core.arms import arm_embeddings, arm_style
 from derm_core.bundles.card import WHOLE_NETWORK
 from derm_core.config import BackboneConfig, EmbedConfig
+from derm_core.data.embeddings import embedding_names
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
@@ -27,54 +28,69 @@ SPACES = {
 def draw_form(workspace: Workspace, expanded: bool, others: list[str]) -> None:
     """The form. others: finished maps that a new one can be aligned to."""
     extractors = dict(_extractors(workspace))
-    names = {row.name: f"{row.name} · {row.images:,} images" for row in cached.datasets(workspace)}
-    names.setdefault("synth", "synth · synthetic images, made when first needed")
-    likely = next(iter(extractors.values())).dataset
     maps: dict[str | None, str] = {None: "Nothing"}
     for run in cached.runs(workspace, kind="embed"):
         if run.id in others:
             maps[run.id] = frame.run_label(workspace, run)
-    with (
-        st.expander("New map", icon=":material/add_chart:", expanded=expanded),
-        st.form("map", border=False),
-    ):
-        with st.grid(2, min_column_width=260):
-            extractor = st.selectbox("Extractor", list(extractors), key="map-extractor")
-            dataset = st.selectbox(
-                "Images",
-                list(names),
-                list(names).index(likely) if likely in names else 0,
-                format_func=lambda name: names[name],
-            )
-            space = st.selectbox(
-                "Features",
-                list(SPACES),
-                key="map-space",
-                format_func=lambda key: SPACES[key],
-                help="Pretrainings and extractors have a posterior mean μ, other models do not.",
-            )
-            aligned = st.selectbox(
-                "Aligned to",
-                list(maps),
-                format_func=lambda run_id: maps[run_id],
-                key="map-aligned",
-                help="UMAP starts from the coordinates of that map, so that the two can be compared by eye.",
-            )
-            neighbours = slider_field(
-                EmbedConfig, "neighbours", "UMAP neighbours", 15, key="map-neighbours"
-            )
-            min_dist = slider_field(EmbedConfig, "min_dist", "UMAP minimum distance", 0.1)
-        if st.form_submit_button("Make the map", type="primary", icon=":material/play_arrow:"):
-            make_map(
-                workspace,
-                extractors[extractor],
-                "run" if aligned is None else "beside",
-                dataset=dataset,
-                neighbours=neighbours,
-                min_dist=min_dist,
-                space=space,
-                aligned_to=aligned,
-            )
+    with st.expander("New map", icon=":material/add_chart:", expanded=expanded):
+        st.fragment(_draw_fields)(workspace, extractors, maps)
+
+
+def _draw_fields(
+    workspace: Workspace, extractors: Mapping[str, EmbedConfig], maps: Mapping[str | None, str]
+) -> None:
+    """Fields and button; which images and features are offered follows from the extractor."""
+    with st.grid(2, min_column_width=260):
+        config = extractors[st.selectbox("Extractor", list(extractors), key="map-extractor")]
+        is_brought = arm_embeddings(config.arm) is not None
+        likely = next(iter(extractors.values())).dataset
+        names = _images(workspace, config.dataset if is_brought else None)
+        dataset = st.selectbox(
+            "Images",
+            list(names),
+            list(names).index(likely) if likely in names else 0,
+            format_func=lambda name: names[name],
+            help="Those that the embeddings are of." if is_brought else None,
+        )
+        spaces = {"pooled": "The vectors as they are"} if is_brought else SPACES
+        space = st.selectbox(
+            "Features",
+            list(spaces),
+            key="map-space-brought" if is_brought else "map-space",
+            format_func=lambda key: spaces[key],
+            help="Pretrainings and extractors have a posterior mean μ, other models do not.",
+        )
+        aligned = st.selectbox(
+            "Aligned to",
+            list(maps),
+            format_func=lambda run_id: maps[run_id],
+            key="map-aligned",
+            help="UMAP starts from the coordinates of that map, so that the two can be compared by eye.",
+        )
+        neighbours = slider_field(
+            EmbedConfig, "neighbours", "UMAP neighbours", 15, key="map-neighbours"
+        )
+        min_dist = slider_field(EmbedConfig, "min_dist", "UMAP minimum distance", 0.1)
+    if st.button("Make the map", type="primary", icon=":material/play_arrow:"):
+        make_map(
+            workspace,
+            config,
+            "run" if aligned is None else "beside",
+            dataset=dataset,
+            neighbours=neighbours,
+            min_dist=min_dist,
+            space=space,
+            aligned_to=aligned,
+        )
+
+
+def _images(workspace: Workspace, only: str | None) -> dict[str, str]:
+    """{name: label} of the datasets to map; of one alone where embeddings are of that."""
+    names = {row.name: f"{row.name} · {row.images:,} images" for row in cached.datasets(workspace)}
+    if only is not None:
+        return {only: names[only]}
+    names.setdefault("synth", "synth · synthetic images, made when first needed")
+    return names
 
 
 def make_map(workspace: Workspace, config: EmbedConfig, param: str, **changes: Any) -> None:
@@ -88,7 +104,7 @@ def make_map(workspace: Workspace, config: EmbedConfig, param: str, **changes: A
 
 
 def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
-    """(label, configuration) of each extractor: own VAEs, the library, then ImageNet and random weights."""
+    """(label, configuration) of each: own VAEs, the library, embeddings, then ImageNet and random weights."""
     references = {("resnet18", 3, 64): EmbedConfig(dataset="")}
     for run in cached.runs(workspace, state="done"):
         settings = cached.config(workspace, run.id)
@@ -115,11 +131,20 @@ def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
             yield from _and_with_imagenet(f"Extractor · {card.name}", config, card.name)
         else:
             yield f"Model · {card.name}", config
+    yield from _embeddings(workspace)
     for (architecture, stage, size), config in references.items():
         for arm in ("imagenet", "random"):
             if arm == "random" or has_imagenet(config.backbone):
                 label = f"{arm_style(arm).name} · {architecture} to stage {stage} at {size} px"
                 yield label, dataclasses.replace(config, arm=arm)
+
+
+def _embeddings(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
+    """The embeddings that were brought for each dataset."""
+    for row in cached.datasets(workspace):
+        for name in [] if row.error else embedding_names(workspace, row.name):
+            config = EmbedConfig(dataset=row.name, arm=f"embeddings:{name}")
+            yield f"Embeddings · {name}, of {row.name}", config
 
 
 def _and_with_imagenet(

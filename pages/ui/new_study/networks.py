@@ -19,6 +19,7 @@ from derm_core.report.sections.networks import SEEN
 from derm_core.study.network_list import ListedNetwork, arm_bytes, search
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
+from pages.ui.brought_embeddings import describe, draw_bring_form
 
 ADDED = "added-networks"  # in the session: to be added to the arms when the form is drawn next
 SHOWN = 200  # rows of the list; more are found by a narrower search
@@ -73,6 +74,27 @@ def draw_arms(workspace: Workspace, config: StudyConfig) -> None:
         ):
             title = "Add networks to the study"
             st.dialog(title, width="large", icon=":material/hub:")(draw_list)(workspace, config)
+        missing = is_missing_synth(workspace, config.dataset)
+        if st.button(
+            "Bring embeddings",
+            icon=":material/upload_file:",
+            type="tertiary",
+            disabled=missing,
+            help="The run makes these images first: generate them on Data before you bring vectors of them."
+            if missing
+            else f"Vectors of {config.dataset}’s images from elsewhere, as an arm.",
+        ):
+            title = f"Embeddings of {config.dataset}"
+            dialog = st.dialog(title, width="large", icon=":material/scatter_plot:")
+            dialog(_bring_embeddings)(workspace, config.dataset)
+
+
+def _bring_embeddings(workspace: Workspace, dataset: str) -> None:
+    """The form that registers a file of vectors, which become an arm."""
+    if info := draw_bring_form(workspace, cached.dataset(workspace, dataset)):
+        st.session_state[ADDED] = [f"embeddings:{info.name}"]
+        frame.announce(words.plain(" ".join([describe(info), *info.notes])))
+        st.rerun()
 
 
 def draw_memory_warning(config: StudyConfig) -> None:
