@@ -13,6 +13,7 @@ from ..data.manifest import load_dataset
 from ..errors import ConfigError
 from ..files import read_json
 from ..records import description
+from ..study.duration import estimate
 from ..study.marks import with_marks
 from ..study.presets import PRESETS, preset, preset_dataset
 from .compare_predictions import add_predictions_arguments
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_questions(parser)
     add_training_options(parser)
     add_run_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help=HELP["compare --dry-run"])
     parser.set_defaults(handler=compare)
 
 
@@ -83,6 +85,9 @@ def compare(args: argparse.Namespace, screen: Screen) -> Answer:
         marked = load_dataset(screen.workspace, config.dataset)
         config = with_marks(config, marked, args.new_labels)
         screen.note(f"A study {config.marks}.")
+    if args.dry_run:
+        expected = estimate(config, screen.workspace)
+        return Answer(expected, expected.text)
     return start(config, args, screen)
 
 
