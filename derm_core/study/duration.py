@@ -23,7 +23,7 @@ from ..workspace import Workspace
 from .arms import build_extractors
 from .feature_memory import batch_size
 
-GROWTH = 1.5  # heads of the grid as it ends, of those as it is given: what widening added in trials
+GROWTH = 1.5  # heads of the grid as it ends, of those as it is given: an assumption
 TRAIN, MEASURED = 0.7, 0.85  # shares of the images: training; training and validation
 TRIALS = 3
 
@@ -57,7 +57,7 @@ class Duration:
         return (
             f"About {duration(self.seconds)} on {count(self.cores, 'core')} that have nothing else to do: features of "
             f"{count(self.networks, 'network')} {duration(self.features_seconds)}, less where they are cached; "
-            f"{count(self.heads, 'head')} {duration(self.heads_seconds)}, with half as many again where the grid "
+            f"{count(self.heads, 'head')} {duration(self.heads_seconds)}, half as many again assumed where the grid "
             "grows. Not counted: pretraining, decoding of images, statistics and further questions."
         )
 
