@@ -32,6 +32,7 @@ WITHOUT_PANDAS = [
         if name.startswith("derm_core.jobs") and name != "derm_core.jobs.preflight"
     ),
 ]
+PACKAGES = ("streamlit", "plotly", "umap", "timm", "torch", "sklearn", "pandas")
 LIGHT = [*WITHOUT_PANDAS, *(f"derm_core.{name}" for name in WITH_PANDAS)]
 
 
@@ -42,7 +43,7 @@ import importlib, json, sys
 seen = {{}}
 for name in {modules!r}:
     importlib.import_module(name)
-    seen[name] = [p for p in ("streamlit", "plotly", "umap", "torch", "sklearn", "pandas") if p in sys.modules]
+    seen[name] = [p for p in {PACKAGES!r} if p in sys.modules]
 print(json.dumps(seen))
 """
     done = subprocess.run(
@@ -61,10 +62,10 @@ def first_to_load(seen: dict[str, list[str]], package: str) -> str | None:
 
 
 @pytest.mark.slow
-def test_no_module_of_the_engine_loads_streamlit_plotly_or_umap():
+def test_no_module_of_the_engine_loads_streamlit_plotly_umap_or_timm():
     seen = loaded(MODULES)
     assert set(seen) == set(MODULES) and len(MODULES) > 20
-    for package in ("streamlit", "plotly", "umap"):
+    for package in ("streamlit", "plotly", "umap", "timm"):
         assert first_to_load(seen, package) is None
 
 

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 
@@ -18,6 +17,9 @@ class Average:
     """
 
     def __init__(self, task: nn.Module, decay: float):
+        # timm takes seconds to load, and most pretrainings have no average.
+        from timm.utils import ModelEmaV3
+
         self.task, self.decay = task, decay
         self.ema = ModelEmaV3(task, decay=decay)
 
