@@ -14,6 +14,11 @@ Network = TypeVar("Network", bound=nn.Module)
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d  # of tokens or vectors, and of maps
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a network has a batch norm, which computes with running statistics in eval mode."""
+    return bool(_batch_norms(network))
+
+
 @torch.no_grad()
 def match_statistics(network: Network, images_bchw: Tensor) -> Network:
     """Give every batch norm the statistics of `images_bchw` without changing what eval mode computes.

@@ -19,6 +19,7 @@ from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..records import from_json, to_json
 from ..stats.metrics import log_prior
+from ..training.batches import steps_per_epoch
 from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
@@ -36,7 +37,7 @@ from .protocol_record import fix_protocol
 from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
 from .saliency_inside import draw_sample
-from .scratch import fitting_arms, lora_notes, with_scratch
+from .scratch import fitting_arms, lora_notes, short_training_notes, with_scratch
 from .seen import seen_by
 from .study_data import StudyData, prepare, record_marks, record_task, with_stores
 from .study_result import Grid, study_json
@@ -91,6 +92,10 @@ def _one_split(
         if config.saliency_images:
             draw_sample(data, config)  # as are images without masks
         notes += lora_notes(arms, config.finetune.lora_rank)
+        if config.regime == "finetune":
+            schedule = config.finetune
+            per_epoch = steps_per_epoch(len(data.members("train")), schedule.batch_size)
+            notes += short_training_notes(arms, schedule.epochs * per_epoch)
         notes += [*_about_data(config, data), *missing]
         notes += check_sources(config, workspace, data, arms) + _about_arms(data, arms)
         arms = [_with_seen(arm, data, workspace) for arm in arms]
@@ -107,8 +112,7 @@ def _one_split(
         trained, shared = (yield from finetune(study, arms)), {}
         if not current().is_main:
             return None
-        schedule = to_json(config.finetune)
-        grid = Grid(rule="one schedule for every arm", schedule=schedule)
+        grid = Grid(rule="one schedule for every arm", schedule=to_json(config.finetune))
     else:
         fixed = [arm for arm in arms if arm.kind != "scratch"]
         study, grid = yield from train_frozen(study, fixed)

@@ -22,6 +22,8 @@ from ..config.labels import study_labels, vae_label
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
+from ..formatting import count
+from ..nets.batchnorm import has_batch_norm
 from ..nets.lora import attention_layers
 from .arms import Arm
 from .finetune import finetune
@@ -36,6 +38,13 @@ NOTE = (
 LORA = (
     "LoRA (Hu et al. 2021) of rank {rank}: in place of the weights, low-rank updates of the linear query, key, value "
     "and output layers of attention are trained, and merged before testing. The schedule is the same."
+)
+
+FEW_STEPS = 30  # of training; batch norm's running statistics forget a tenth at each
+SHORT = (
+    "{steps} of fine-tuning are few: the running statistics of batch normalisation, with which networks are tested, "
+    "may lag behind the weights, and the tested network may be much worse than the trained one. Networks with it: "
+    "{labels}. Give more epochs or images."
 )
 
 
@@ -84,6 +93,14 @@ def lora_notes(arms: list[Arm], rank: int) -> list[str]:
     if whole:
         note += f" Networks in which no such layer was found are trained whole: {', '.join(whole)}."
     return [note]
+
+
+def short_training_notes(arms: list[Arm], steps: int) -> list[str]:
+    """A caution where arms with batch normalisation are fine-tuned for few steps."""
+    affected = [arm.label for arm in arms if has_batch_norm(arm.parts[0].backbone)]
+    if steps >= FEW_STEPS or not affected:
+        return []
+    return [SHORT.format(steps=count(steps, "step"), labels=", ".join(affected))]
 
 
 def not_finetuned(arm: str) -> str | None:

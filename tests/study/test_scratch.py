@@ -24,7 +24,7 @@ from derm_core.study import finetune as finetune_module
 from derm_core.study.arms import Arm
 from derm_core.study.protocol import study
 from derm_core.study.roles import choose_pair
-from derm_core.study.scratch import fitting_arms, lora_notes
+from derm_core.study.scratch import fitting_arms, lora_notes, short_training_notes
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
 from tests.nets.families import TINY
@@ -184,6 +184,19 @@ def test_neither_is_ever_the_pair_of_the_primary_test_where_two_backbones_are_th
         "bundle:mole-net",
         "imagenet",
     )
+
+
+def test_few_steps_of_batch_normalisation_are_cautioned():
+    arms = [
+        Arm(name, [[make_extractor(name, network, (0.5,) * 3, (0.5,) * 3)]], name)
+        for name, network in (
+            ("vit", build_pretrained("vit_tiny_patch16_224", 32, model_args=TINY)),
+            ("resnet", build_pretrained("resnet10t", 32)),
+        )
+    ]
+    [note] = short_training_notes(arms, 6)
+    assert note.startswith("6 steps") and "with it: resnet." in note
+    assert short_training_notes(arms, 30) == short_training_notes(arms[:1], 6) == []
 
 
 def test_an_arm_that_is_left_out_has_the_name_that_the_study_gives_it():
