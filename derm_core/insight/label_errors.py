@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import ThreadpoolController
 
 from ..data.splits import SPLITS, fold_split
 from ..seeds import stream_seed
@@ -98,7 +99,10 @@ def out_of_fold(
         train, test = known[split != is_test], known[split == is_test]
         if len(np.unique(labels[train])) < 2:
             return None
-        model, share = _mixture(axes[train], labels[train], classes)
+        with ThreadpoolController().limit(
+            limits=1
+        ):  # of so few columns; two would wait for each other
+            model, share = _mixture(axes[train], labels[train], classes)
         # Of a class that the other folds lack nothing can be said.
         test = test[np.isin(labels[test], model.classes_)]
         probabilities[test] = 0
