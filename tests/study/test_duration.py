@@ -1,9 +1,8 @@
-"""The expected duration of features and heads: what counts, what is refused, and how long heads then take."""
+"""The expected duration of features and heads: what counts, what is refused, and what is said."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ import torch
 
 from derm_core.config import PretrainConfig
 from derm_core.errors import ConfigError
-from derm_core.heads.grid import Heads
-from derm_core.study.duration import GROWTH, estimate
+from derm_core.study import duration
+from derm_core.study.duration import GROWTH, Duration, estimate
 from tests.study.trained import CONFIG
 
 
@@ -41,31 +40,21 @@ def test_what_is_not_estimated_is_refused(workspace, tiny, changes):
         estimate(dataclasses.replace(CONFIG, **changes), workspace)
 
 
-@pytest.mark.slow
-def test_heads_take_about_as_long_as_expected(workspace, tiny, monkeypatch):
-    images, train = 1000, 700
-    monkeypatch.setattr("derm_core.study.duration.load_dataset", lambda *_: Labelled(images))
-    config = dataclasses.replace(
-        CONFIG, arms=("colour",), batch_size=128, learning_rates=(1e-3, 1e-2), hidden=64
-    )
-    expected = estimate(config, workspace).heads_seconds / GROWTH
-    width = 8**3 + 9  # of the colour histogram
-    heads = Heads(
-        {"colour": np.random.default_rng(0).standard_normal((images, width), np.float32)},
-        np.arange(images) % 7,
-        np.arange(train),
-        np.arange(train, 850),
-        classes=7,
-        seeds=config.seeds,
-        learning_rates=config.learning_rates,
-        weight_decays=config.weight_decays,
-        epochs=config.epochs,
-        hidden=64,
-    )
-    started = time.process_time()
-    list(heads.fit())
-    taken = time.process_time() - started
-    assert taken / 2 < expected * min(torch.get_num_threads(), 2) < taken * 2
+def test_steps_of_training_and_records_are_counted(workspace, tiny, monkeypatch):
+    """Where a step takes a second and measuring nothing, a head of each seed takes as many seconds as it has steps."""
+    monkeypatch.setattr(duration, "load_dataset", lambda *_: Labelled(1000))
+    monkeypatch.setattr(duration, "_head_trial", lambda *_: (1.0, 0.0))
+    config = dataclasses.replace(CONFIG, arms=("colour",), batch_size=128, seeds=(0, 1, 2))
+    expected = estimate(config, workspace)
+    shared_by = min(expected.cores, 3)
+    assert expected.heads_seconds == config.epochs * 6 * 3 / shared_by  # 700 images: six batches
+
+
+def test_the_text_names_the_grid_as_given_and_as_it_may_grow():
+    expected = Duration(features_seconds=60, heads_seconds=100, networks=1, heads=6, cores=2)
+    assert expected.seconds == (160, 60 + 100 * GROWTH)
+    text = expected.text.replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert text.startswith("About 2 min 40 s to 5 min 50 s on 2 cores")
 
 
 class Labelled:
