@@ -30,6 +30,7 @@ from .clinical import target_class
 from .comparison import conclude
 from .cost import study_cost
 from .finetune import finetune
+from .fitting_arms import fitting_arms
 from .fold_results import combine_folds
 from .frozen import train_frozen
 from .looks import count_looks
@@ -37,7 +38,7 @@ from .protocol_record import fix_protocol
 from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
 from .saliency_inside import draw_sample
-from .scratch import fitting_arms, lora_notes, short_training_notes, with_scratch
+from .scratch import lora_notes, short_training_notes, with_scratch
 from .seen import seen_by
 from .study_data import StudyData, prepare, record_marks, record_task, with_stores
 from .study_result import Grid, study_json

@@ -16,8 +16,8 @@ from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study.arms import build_extractors, resolve_arms
+from derm_core.study.fitting_arms import fitting_arms
 from derm_core.study.frozen import arm_features
-from derm_core.study.scratch import fitting_arms
 from derm_core.study.study_data import prepare
 from tests.app.bundles import put_bundle, put_whole_bundle
 from tests.steps import finish

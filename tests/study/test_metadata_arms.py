@@ -14,10 +14,10 @@ from derm_core.jobs.preflight import check
 from derm_core.publish.study_arm import open_study_arm
 from derm_core.study.arms import build_extractors
 from derm_core.study.conclusions import conclusions
+from derm_core.study.fitting_arms import fitting_arms
 from derm_core.study.metadata_words import picture_or_patient
 from derm_core.study.protocol import study
 from derm_core.study.roles import choose_pair, headline_pairs
-from derm_core.study.scratch import fitting_arms
 from derm_core.study.study_result import read_study
 from derm_core.study.verdict import verdict
 from tests.builders import write_dataset

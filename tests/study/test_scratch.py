@@ -22,9 +22,10 @@ from derm_core.nets.pretrained import build_pretrained
 from derm_core.publish.classifier import publish
 from derm_core.study import finetune as finetune_module
 from derm_core.study.arms import Arm
+from derm_core.study.fitting_arms import fitting_arms
 from derm_core.study.protocol import study
 from derm_core.study.roles import choose_pair
-from derm_core.study.scratch import fitting_arms, lora_notes, short_training_notes
+from derm_core.study.scratch import lora_notes, short_training_notes
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
 from tests.nets.families import TINY

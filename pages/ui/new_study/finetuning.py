@@ -9,8 +9,8 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.config import BackboneConfig, FinetuneSchedule
+from derm_core.study.fitting_arms import not_finetuned
 from derm_core.study.lora_arms import lora_arms
-from derm_core.study.scratch import not_finetuned
 from derm_core.workspace import Workspace
 from pages.ui import words
 from pages.ui.config_fields import number_field

@@ -9,8 +9,8 @@ import streamlit as st
 from derm_core.config import StudyConfig
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.errors import DermError
+from derm_core.study.fitting_arms import fitting_arms
 from derm_core.study.presets import PRESETS, find_preset_dataset, preset
-from derm_core.study.scratch import fitting_arms
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
 from pages.ui.new_study.analyses import choose_questions
