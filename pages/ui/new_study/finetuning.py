@@ -10,7 +10,6 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.config import BackboneConfig, FinetuneSchedule
 from derm_core.study.fitting_arms import not_finetuned
-from derm_core.study.lora_arms import lora_arms
 from derm_core.workspace import Workspace
 from pages.ui import words
 from pages.ui.config_fields import number_field
@@ -41,7 +40,7 @@ def choose_schedule(
         tag: in the widgets' keys.
     """
     trained = [arm for arm in arms if not not_finetuned(arm)] if regime == "finetune" else []
-    adapted = lora_arms(trained, backbone, workspace)
+    adapted = _lora_arms(trained, backbone, workspace) if trained else {}
     epochs = base.epochs
     if regime == "finetune":
         epochs = number_field(
@@ -62,6 +61,16 @@ def choose_schedule(
     if trained and (note := describe_lora(adapted, rank)):
         st.caption(note)
     return dataclasses.replace(base, epochs=epochs, lora_rank=rank)
+
+
+def _lora_arms(
+    arms: Sequence[str], backbone: BackboneConfig, workspace: Workspace
+) -> dict[str, bool | None]:
+    from derm_core.study.lora_arms import (
+        lora_arms,
+    )  # loads torch, which frozen features do not need
+
+    return lora_arms(arms, backbone, workspace)
 
 
 def describe_schedule(schedule: FinetuneSchedule) -> str:
