@@ -1,8 +1,9 @@
 """Pooled features of a dataset under one extractor, computed once and then read from the workspace's cache.
 
-float32 and a fixed batch size: the same extractor and store always give the same features.
-bfloat16 would be faster on some machines, but features are computed once and compared often. A long
-extraction keeps what is finished (`feature_parts`): stopped or killed, it goes on from there.
+float32 and a fixed batch size: the same extractor and store always give the same features. Batch norms are
+part of the convolutions before them (`batchnorm.fold`), which changes features by rounding alone. bfloat16
+would be faster on some machines, but features are computed once and compared often. A long extraction keeps
+what is finished (`feature_parts`): stopped or killed, it goes on from there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..data.store import Store
 from ..events import TICK, Event, progress
 from ..files import read_json, write_json, writing
 from ..nets.backbone import Extractor
+from ..nets.batchnorm import fold
 from ..nets.given import GivenFeatures
 from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
@@ -30,7 +32,7 @@ from .feature_memory import batch_size
 from .feature_parts import FeatureParts, read_features, remove_parts
 
 Result = TypeVar("Result")
-VERSION = 2  # of how features are computed: another one has other cache files
+VERSION = 3  # of how features are computed: another one has other cache files
 
 
 def feature_path(
@@ -122,6 +124,7 @@ def _compute(
     count, backbone = len(positions), extractor.backbone.eval()
     backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = normaliser(extractor.mean, extractor.std, device)
+    example = extractor.normalise(torch.from_numpy(images[positions[:1]])).to(device)
     # Kept on the device: a GPU is waited for once a second, not each batch.
     features = torch.empty((count, backbone.width), device=device)
     begun = time.monotonic()
@@ -130,9 +133,11 @@ def _compute(
     done = saved = before
     started = shown = written = time.monotonic()
     try:
+        with exact_convolutions():
+            network = fold(backbone, example)
         for images_bchw in source.in_order(parts.batch):
             with torch.inference_mode(), exact_convolutions():
-                pooled_bd = backbone.pooled(normalise(images_bchw)).float()
+                pooled_bd = network.pooled(normalise(images_bchw)).float()
             features[done : done + len(pooled_bd)] = pooled_bd
             done += len(pooled_bd)
             if time.monotonic() - shown > 1 or done == count:

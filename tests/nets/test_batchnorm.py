@@ -58,3 +58,20 @@ def test_batch_norms_of_tokens_and_maps_compute_the_same_in_train_and_eval_mode(
         torch.testing.assert_close(network.train()(images), after, rtol=0.1, atol=0.1)
     if fit is match_statistics:
         torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
+
+
+def test_batch_norms_that_end_in_an_activation_are_folded_and_the_activation_stays():
+    torch.manual_seed(0)
+    network = timm.create_model("mobilenetv2_100", num_classes=0)
+    measure_statistics(network, torch.randn(16, 3, 64, 64))
+    images = torch.randn(2, 3, 64, 64)
+    folded = fold(network, images)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_without_batch_norm_is_not_copied():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    assert fold(network, torch.randn(1, 3, 8, 8)) is network

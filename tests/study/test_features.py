@@ -7,7 +7,7 @@ import torch
 from derm_core.config import BackboneConfig
 from derm_core.data.manifest import delete_dataset
 from derm_core.data.store import open_store
-from derm_core.nets.backbone import build_backbone, make_extractor
+from derm_core.nets.backbone import Backbone, build_backbone, make_extractor
 from derm_core.study import feature_parts, features
 from derm_core.study.features import extract, feature_path, finish
 from tests import steps
@@ -124,20 +124,21 @@ def parts_each_batch(monkeypatch):
     monkeypatch.setattr(features, "batch_size", lambda device, size: 7)
 
 
-def count_images(made) -> list[int]:
-    """The sizes of the batches that the extractor is given from now on."""
-    batches, pooled = [], made.backbone.pooled
+@pytest.fixture
+def batches(monkeypatch):
+    """The sizes of the batches whose features are computed."""
+    sizes, pooled = [], Backbone.pooled
 
-    def counting(images):
-        batches.append(len(images))
-        return pooled(images)
+    def counting(backbone, images):
+        sizes.append(len(images))
+        return pooled(backbone, images)
 
-    made.backbone.pooled = counting
-    return batches
+    monkeypatch.setattr(Backbone, "pooled", counting)
+    return sizes
 
 
-def stop_after(workspace, store, ticks: int, made=None) -> None:
-    computing = extract(made or extractor(), store, workspace, "tiny")
+def stop_after(workspace, store, ticks: int) -> None:
+    computing = extract(extractor(), store, workspace, "tiny")
     while ticks:
         ticks -= next(computing).kind == "tick"
     computing.close()
@@ -147,7 +148,9 @@ def names(workspace, pattern="*") -> list[str]:
     return sorted(path.name for path in (workspace.cache / "features").glob(pattern))
 
 
-def test_a_stopped_extraction_goes_on_after_its_finished_parts(workspace, store, parts_each_batch):
+def test_a_stopped_extraction_goes_on_after_its_finished_parts(
+    workspace, store, parts_each_batch, batches
+):
     whole = finish(extract(extractor(), store, workspace, "tiny"))
     path = feature_path(workspace, "tiny", extractor(), store, None)
     assert names(workspace) == [path.with_suffix(".json").name, path.name]
@@ -155,9 +158,8 @@ def test_a_stopped_extraction_goes_on_after_its_finished_parts(workspace, store,
     stop_after(workspace, store, 3)
     stop_after(workspace, store, 2)  # from the fourth batch on
     assert len(names(workspace, "*.part-*.npy")) == 5 and not path.exists()
-    made = extractor()
-    batches = count_images(made)
-    events, resumed = steps.finish(extract(made, store, workspace, "tiny"))
+    batches.clear()
+    events, resumed = steps.finish(extract(extractor(), store, workspace, "tiny"))
     assert sum(batches) == len(store.images) - 5 * 7
     assert resumed.tobytes() == whole.tobytes() == np.load(path).tobytes()
     shown = [event.value for event in events if event.kind == "progress"]
@@ -166,18 +168,17 @@ def test_a_stopped_extraction_goes_on_after_its_finished_parts(workspace, store,
 
 
 def test_only_parts_of_the_same_rows_and_batches_that_are_whole_are_taken(
-    workspace, store, parts_each_batch, monkeypatch
+    workspace, store, parts_each_batch, batches, monkeypatch
 ):
     stop_after(workspace, store, 4)
     _, second, *_ = sorted((workspace.cache / "features").glob("*.part-*.npy"))
     second.write_bytes(second.read_bytes()[:-1])
-    made = extractor()
-    batches = count_images(made)
-    stop_after(workspace, store, 2, made)
+    batches.clear()
+    stop_after(workspace, store, 2)
     assert batches == [7, 7]  # the second and third
     monkeypatch.setattr(features, "batch_size", lambda device, size: 8)
     batches.clear()
-    rest = finish(extract(made, store, workspace, "tiny"))
+    rest = finish(extract(extractor(), store, workspace, "tiny"))
     assert sum(batches) == len(store.images) == len(rest)
     assert not names(workspace, "*.part-*")
 
