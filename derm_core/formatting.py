@@ -161,9 +161,9 @@ def count(value: float, one: str) -> str:
     return f"{value:,.0f} {one if value == 1 else one + 's'}"
 
 
-def listed(parts: list[str]) -> str:
-    """'split', 'split and classes', 'split, classes and regime'."""
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
+def listed(parts: list[str], last: str = " and ") -> str:
+    """'split', 'split and classes', 'split, classes and regime'; `last` stands before the last part."""
+    return last.join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
 def size(byte_count: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..arms import METADATA, arm_parts
 from ..formatting import listed, percent
 from .conclusions import ACCURACY
-from .metadata_words import PHRASES
+from .metadata_words import PHRASES, name_in_text
 from .roles import RANDOM, own_networks
 from .study_result import ArmResult, Conclusion, StudyResult
 
@@ -75,14 +75,17 @@ def best_extractor(result: StudyResult, claims: Sequence[Conclusion]) -> str:
     outcomes: dict[str, list[str]] = {}
     for arm in arms:
         if arm != best and (says := _says(claims, best, arm)):
-            name = "random weights" if arm == RANDOM else result.arms[arm].label
-            outcomes.setdefault(says, []).append(name)
+            outcomes.setdefault(says, []).append(name_in_text(result, arm))
     label = result.arms[best].label
     text = f"{label} has a balanced accuracy of {percent(level[best])}"
     if len(networks) > 1:
-        text = f"of {len(networks)} networks {label} has the highest balanced accuracy ({percent(level[best])})"
-    outcomes_in_words = [PHRASES[says].format(listed(names)) for says, names in outcomes.items()]
-    return f"{text}: it is {listed(outcomes_in_words)}" if outcomes_in_words else text
+        text = f"of {len(networks)} networks, {label} has the highest balanced accuracy ({percent(level[best])})"
+    in_words = [
+        PHRASES[says].format(listed(outcomes[says], " or " if says == "not shown" else " and "))
+        for says in PHRASES
+        if says in outcomes
+    ]
+    return f"{text}: it is {', and '.join(in_words)}" if in_words else text
 
 
 def _says(claims: Sequence[Conclusion], a: str, b: str) -> str:

@@ -25,8 +25,8 @@ def picture_or_patient(result: StudyResult, claims: Sequence[Conclusion]) -> str
     parts = [_alone(result, of_accuracy)] if METADATA in result.arms else []
     for (a, b), claim in of_accuracy.items():
         if a == f"{BESIDE_METADATA}{b}":
-            says = PHRASES[claim.says].format(f"{_name(result, b)} alone")
-            parts.append(f"{_name(result, a)} is {says} ({points(claim.tuned)} points)")
+            says = PHRASES[claim.says].format(f"{name_in_text(result, b)} alone")
+            parts.append(f"{name_in_text(result, a)} is {says} ({points(claim.tuned)} points)")
     return "; ".join(parts)
 
 
@@ -36,7 +36,7 @@ def _alone(result: StudyResult, claims: Mapping[tuple[str, ...], Conclusion]) ->
     names: dict[str, list[str]] = {}
     for (a, b), claim in claims.items():
         if b == METADATA:
-            names.setdefault(claim.says, []).append(_name(result, a))
+            names.setdefault(claim.says, []).append(name_in_text(result, a))
     outcomes = [
         f"{listed(arms)} {'are' if len(arms) > 1 else 'is'} {PHRASES[says].format('that')}"
         for says, arms in names.items()
@@ -47,5 +47,9 @@ def _alone(result: StudyResult, claims: Mapping[tuple[str, ...], Conclusion]) ->
     return f"{text}: {', '.join(outcomes)}" if outcomes else text
 
 
-def _name(result: StudyResult, arm: str) -> str:
-    return "random weights" if arm == RANDOM else result.arms[arm].label
+def name_in_text(result: StudyResult, arm: str) -> str:
+    """An arm's name within a sentence."""
+    if arm == RANDOM:
+        return "random weights"
+    label = result.arms[arm].label
+    return f"{label[0].lower()}{label[1:]}" if arm == METADATA else label

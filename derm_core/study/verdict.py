@@ -26,6 +26,7 @@ from .roles import (
     choose_pair,
     is_primary,
     opponent,
+    own_networks,
     width_controls,
 )
 from .study_result import Conclusion, StudyResult, Verdict
@@ -233,6 +234,12 @@ class _Words:
 
     def _side_by_side(self) -> str:
         main = self.claim(BOTH, self.rival)
+        counted = self.result.counted
+        if main is None and BOTH in counted and own_networks(counted):
+            return (
+                f"side by side, {self.name(BOTH)} has {self.level(BOTH)}; the tests named in advance do not "
+                "compare it with single networks, the leaderboard does"
+            )
         if main is None:
             return ""
         text = (

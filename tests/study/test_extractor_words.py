@@ -74,7 +74,7 @@ def test_the_verdict_names_the_best_network_and_what_differs_between_the_arms():
     words = verdict(result())
     best = f"mobilenetv2_100 has the highest balanced accuracy (59.0{THIN}%)"
     assert words.headline.startswith(
-        f"Of 2 networks {best}: it is more accurate than resnet18 at 64 px"
+        f"Of 2 networks, {best}: it is more accurate than resnet18 at 64 px"
     )
     assert "random weights" in words.headline and len(words.sentences) <= 4
     assert (
@@ -92,7 +92,7 @@ def test_beside_the_test_named_in_advance_the_best_network_comes_second():
     }
     words = verdict(result(("vae", "imagenet", A), tuned))
     assert words.headline.startswith(
-        "ImageNet is more accurate than VAE + SimCLR; of 3 networks ImageNet"
+        "ImageNet is more accurate than VAE + SimCLR; of 3 networks, ImageNet"
     )
 
 
@@ -106,14 +106,14 @@ def test_an_arm_that_saw_the_images_takes_no_part_unless_asked():
     tuned = TUNED | {(FILE, A): (0.1, 0.3), (FILE, B): (0.1, 0.2), (FILE, "random"): (0.2, 0.3)}
     arms, seen = (A, B, FILE, "random"), {FILE: "yes"}
     without = verdict(result(arms, tuned, seen))
-    assert without.headline.startswith("Of 2 networks mobilenetv2_100")
+    assert without.headline.startswith("Of 2 networks, mobilenetv2_100")
     assert not any(FILE in claim.arms for claim in without.claims)
     assert any(
         text.startswith("Left out of the verdict") and "resnet18 of mine.safetensors" in text
         for text in without.details
     )
     asked = verdict(result(arms, tuned, seen, count_seen=True))
-    assert asked.headline.startswith("Of 3 networks resnet18 of mine.safetensors")
+    assert asked.headline.startswith("Of 3 networks, resnet18 of mine.safetensors")
 
 
 def test_where_one_arm_alone_is_left_nothing_is_compared():
@@ -133,3 +133,17 @@ def test_what_is_not_known_is_said():
 def test_one_extractor_beside_metadata_differs_from_none():
     arms = (A, f"metadata+{A}", "metadata")
     assert what_differs(result(arms, {(A, "metadata"): (0.1, 0.2)})) == "one extractor (resnet18)"
+
+
+def test_both_side_by_side_is_named_where_only_the_leaderboard_compares_it():
+    arms = ("vae", "both", A, B)
+    words = verdict(result(arms, TUNED | {(A, "vae"): (-0.1, 0.1), (B, "vae"): (0.1, 0.2)}))
+    assert any("the leaderboard does" in sentence for sentence in words.sentences)
+
+
+def test_what_was_shown_stands_before_what_was_not():
+    tuned = {(A, B): (-0.1, 0.1), (A, "random"): (-0.2, -0.1), (B, "random"): (0.2, 0.3)}
+    assert (
+        "it is more accurate than random weights, and not shown to differ from resnet18 at 64 px"
+        in verdict(result((A, B, "random"), tuned)).headline
+    )
