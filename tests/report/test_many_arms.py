@@ -40,12 +40,16 @@ def result() -> StudyResult:
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "brier"])
-def test_a_figure_of_differences_has_the_pairs_of_the_verdict_and_the_table_all(result, metric):
-    section = metrics.differences(result, metric)
+def test_differences_are_those_of_the_verdict_and_all_pairs_are_one_click_away(result, metric):
+    section, every = metrics.differences(result, metric), metrics.all_pairs(result, metric)
     drawn = [trace for trace in section.figure().data if trace.mode == "markers"]
-    assert len(drawn) == len(ASKED) and len(section.table) == len(list(combinations(ARMS, 2)))
-    assert "Drawn: the 3 pairs of the verdict; the table has all 15." in section.caption
-    tests = [row["Test"] for row in section.table]
+    assert len(drawn) == len(section.table) == len(ASKED)
+    assert (
+        "Drawn: the 3 pairs of the verdict; the list of all pairs below has all 15."
+        in section.caption
+    )
+    assert every.folded and len(every.table) == len(list(combinations(ARMS, 2)))
+    tests = [row["Test"] for row in every.table]
     assert tests == sorted(tests, key=("primary", "secondary", "exploratory").index)
 
 
@@ -57,6 +61,7 @@ def test_a_figure_of_gaps_has_the_pairs_of_the_verdict(result):
 
 def test_few_differences_are_all_drawn():
     section = metrics.differences(study_result(example()))
+    assert metrics.all_pairs(study_result(example())) is None
     assert "Drawn" not in section.caption
     assert len([trace for trace in section.figure().data if trace.mode == "markers"]) == 3
 

@@ -67,6 +67,7 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
     by_attribute = [subgroups.by_attribute(result, group) for group in groups]
     differences = [
         metrics.differences(result),
+        metrics.all_pairs(result),
         metrics.sensitivity(result),
         metrics.mcnemar(result),
     ]

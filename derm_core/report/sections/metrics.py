@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ...arms import ArmStyle, arm_style
@@ -105,11 +105,41 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
     mine, share = of_metric(result.differences, metric), is_share(metric)
     if not mine:
         return None
-    drawn = forest_rows(result, of_the_verdict(result, mine), share)
-    rows, quantity = forest_rows(result, mine, share), quantity_name(metric)
-    side, unit = "Left" if metric in LOWER_IS_BETTER else "Right", " points" if share else ""
-    diamond = " Diamond: the one test named in advance." if rows[0].primary else ""
-    lines = [
+    shown = of_the_verdict(result, mine)
+    drawn, quantity = forest_rows(result, shown, share), quantity_name(metric)
+    side = "Left" if metric in LOWER_IS_BETTER else "Right"
+    diamond = " Diamond: the one test named in advance." if drawn[0].primary else ""
+    return Section(
+        **words(
+            "forest",
+            metric=metric,
+            quantity=quantity,
+            side=side,
+            rows=forest_text(drawn),
+            diamond=diamond + about_left_out(drawn, mine, "the list of all pairs below"),
+        ),
+        figure=lambda: forest(drawn, quantity, share=share),
+        table=_difference_lines(result, shown, metric),
+        numbers=partial(csv_table, result, "differences"),
+    )
+
+
+def all_pairs(result: StudyResult, metric: str = "balanced_accuracy") -> Section | None:
+    """The differences between all pairs, where the verdict compares some of them."""
+    mine = of_metric(result.differences, metric)
+    if len(of_the_verdict(result, mine)) == len(mine):
+        return None
+    return Section(
+        **words("all_pairs", metric=metric, quantity=quantity_name(metric), count=len(mine)),
+        table=_difference_lines(result, mine, metric),
+        numbers=partial(csv_table, result, "differences"),
+    )
+
+
+def _difference_lines(result: StudyResult, mine: Sequence[Difference], metric: str) -> list[Row]:
+    share = is_share(metric)
+    unit = " points" if share else ""
+    return [
         {
             "Difference": row.name,
             f"{QUANTITIES[metric]} (95 % interval)": f"{row.text}{unit}",
@@ -118,21 +148,8 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
             "Found in 80 % of such studies": _detectable(difference, share),
             f"Equivalent ({margin_text(mine[0].margin, share)})": _equivalent(difference),
         }
-        for row, difference in zip(rows, mine, strict=True)
+        for row, difference in zip(forest_rows(result, mine, share), mine, strict=True)
     ]
-    return Section(
-        **words(
-            "forest",
-            metric=metric,
-            quantity=quantity,
-            side=side,
-            rows=forest_text(drawn),
-            diamond=diamond + about_left_out(drawn, mine, "the table"),
-        ),
-        figure=lambda: forest(drawn, quantity, share=share),
-        table=lines,
-        numbers=partial(csv_table, result, "differences"),
-    )
 
 
 def _family(row: Difference) -> str:

@@ -88,8 +88,9 @@ def differences_tab(workspace: Workspace, result: StudyResult) -> None:
             default="balanced_accuracy",
             format_func=QUANTITIES.get,
         )
-        sections = (metrics.differences(result, metric), metrics.sensitivity(result))
-        draw(*sections, metrics.mcnemar(result), file=result.run_id)
+        sections = (metrics.differences(result, metric), metrics.all_pairs(result, metric))
+        others = (metrics.sensitivity(result), metrics.mcnemar(result))
+        draw(*sections, *others, file=result.run_id)
     draw(linear_head.linear_head(result), saliency.saliency_inside(result), file=result.run_id)
 
 
