@@ -17,6 +17,7 @@ from ..formatting import count, duration
 from ..heads.batched import ROWS
 from ..heads.grid import Heads
 from ..nets.backbone import Extractor
+from ..nets.batchnorm import fold
 from ..nets.given import GivenFeatures
 from ..training.distributed import training_device
 from ..workspace import Workspace
@@ -129,7 +130,10 @@ def _seconds_an_image(extractor: Extractor, size: int) -> float:
     size = extractor.input_size or size
     extractor.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = torch.randint(0, 256, (batch_size("cpu", size), size, size, 3), dtype=torch.uint8)
-    return _median_seconds(lambda: extractor.features(batch)) / len(batch)
+    with torch.inference_mode():
+        normalised = extractor.normalise(batch).contiguous(memory_format=torch.channels_last)
+        network = fold(extractor.backbone, normalised[:1])
+        return _median_seconds(lambda: network.pooled(normalised)) / len(batch)
 
 
 def _head_seconds(config: StudyConfig, width: int, images: int) -> float:

@@ -82,7 +82,7 @@ PRESETS: dict[str, Preset] = {
         made_for="",
     ),
     "laptop": Preset(
-        "HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
+        "HAM10000, ResNet-18 to stage 3 at 64 px; unchanged, at most 40 minutes on two cores.",
         dataclasses.replace(HAM10000, linear_head=True),
         pretrain_epochs=16,
     ),
