@@ -18,7 +18,7 @@ from ..data.near_duplicates import (
     near_duplicates,
 )
 from ..data.own_files import OwnFiles
-from ..stats.feature_space import SHOWN_NEIGHBOURS
+from ..stats.feature_space import SHOWN_NEIGHBOURS, FeatureSpace
 from ..stats.neighbours import nearest
 from .label_errors import label_errors, out_of_fold
 from .saved_map import IssueCounts
@@ -29,20 +29,6 @@ NOT_FOUND = (
     "enough to be found."
 )
 FENCE = 3.0  # outliers lie this many interquartile ranges above the upper quartile, in log distance
-
-
-@dataclass(frozen=True)
-class FeatureSpace:
-    """Features of n images, and the nearest neighbours in them.
-
-    Attributes:
-        features: (n, D) standardised.
-        positions, distances: (n, k) of the nearest, nearest first.
-    """
-
-    features: np.ndarray
-    positions: np.ndarray
-    distances: np.ndarray
 
 
 @dataclass(frozen=True)

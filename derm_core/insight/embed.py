@@ -29,6 +29,7 @@ from ..records import to_json
 from ..stats.feature_space import (
     LEAST_STD,
     SHOWN_NEIGHBOURS,
+    FeatureSpace,
     neighbour_accuracy,
     search_depth,
     standardise,
@@ -43,7 +44,7 @@ from ..stats.neighbours import (
 )
 from ..workspace import RunFiles, Workspace
 from .align import fixed_places, open_fixed_map, start_from, turn_onto
-from .data_issues import FeatureSpace, find_issues
+from .data_issues import find_issues
 from .factors import PREFIX, factor_table
 from .map_data import MapData, map_data, marks_of_models
 from .map_predictions import MapPredictions, predict_map

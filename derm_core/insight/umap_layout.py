@@ -18,7 +18,7 @@ from ..config import EmbedConfig
 from ..errors import RunError
 from ..processes import end_with
 from ..seeds import stream_seed
-from .data_issues import FeatureSpace
+from ..stats.feature_space import FeatureSpace
 
 
 def umap_layout(

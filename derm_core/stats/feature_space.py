@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 SHOWN_NEIGHBOURS = 10
 TRUST_SAMPLE = 2000
 LEAST_STD = 1e-6
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Features of n images, and the nearest neighbours in them.
+
+    Attributes:
+        features: (n, D) standardised.
+        positions, distances: (n, k) of the nearest, nearest first.
+    """
+
+    features: np.ndarray
+    positions: np.ndarray
+    distances: np.ndarray
 
 
 def standardise(features_nd: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from derm_core.data.manifest import DatasetInfo
-from derm_core.insight.data_issues import DataIssue, FeatureSpace, find_issues
+from derm_core.insight.data_issues import DataIssue, find_issues
+from derm_core.stats.feature_space import FeatureSpace
 from derm_core.stats.neighbours import nearest
 
 

@@ -19,7 +19,6 @@ from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
 from derm_core.insight import map_data as images_module
 from derm_core.insight import umap_layout as umap_module
-from derm_core.insight.data_issues import FeatureSpace
 from derm_core.insight.embed import draw_pca, embed
 from derm_core.insight.factors import factor_table
 from derm_core.insight.map_data import MapData, map_data
@@ -27,6 +26,7 @@ from derm_core.insight.saved_map import read_map
 from derm_core.insight.traversal_sources import open_traversal
 from derm_core.insight.umap_layout import EpochFile, umap_layout
 from derm_core.nets.vae import build_vae, save_vae
+from derm_core.stats.feature_space import FeatureSpace
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor
