@@ -31,6 +31,7 @@ WITHOUT_PANDAS = [
         for name in MODULES
         if name.startswith("derm_core.jobs") and name != "derm_core.jobs.preflight"
     ),
+    "derm_core.insight.map_run",  # PyTorch comes after UMAP's process has started
 ]
 PACKAGES = ("streamlit", "plotly", "umap", "timm", "torch", "sklearn", "pandas")
 LIGHT = [*WITHOUT_PANDAS, *(f"derm_core.{name}" for name in WITH_PANDAS)]

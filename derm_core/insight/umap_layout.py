@@ -9,6 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -21,6 +23,62 @@ from ..seeds import stream_seed
 from ..stats.feature_space import FeatureSpace
 
 
+class UmapProcess:
+    """A process that computes one UMAP; it ends with this one, or with `close`.
+
+    Started before its features are there, it imports umap-learn meanwhile.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        given = theirs, os.getpid()
+        self._child = context.Process(target=_fit, args=given, daemon=True)
+        self._child.start()
+        theirs.close()  # the child's alone: its end is the end of what comes
+
+    def layout(
+        self, space: FeatureSpace, start_n2: np.ndarray, config: EmbedConfig, report: Report
+    ) -> np.ndarray:
+        """`fit_umap` in the process.
+
+        Raises:
+            RunError: it ended early.
+        """
+        try:
+            self._connection.send((space, start_n2, config))
+            while not isinstance(message := self._connection.recv(), np.ndarray):
+                report(*message)
+            return message
+        except (EOFError, ConnectionError):
+            raise RunError(
+                "The process that computes UMAP ended early, perhaps for want of memory; start the map "
+                "again, with fewer images (max_images) if it happens again."
+            ) from None
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._child.kill()
+        self._child.join()
+        self._connection.close()
+
+
+_waiting: list[UmapProcess] = []  # at most one, which `umap_layout` takes
+
+
+@contextmanager
+def ready_for_umap() -> Iterator[None]:
+    """Within, the process of the first `umap_layout` has started already."""
+    process = UmapProcess()
+    _waiting.append(process)
+    try:
+        yield
+    finally:
+        if process in _waiting:
+            _waiting.remove(process)
+            process.close()
+
+
 def umap_layout(
     space: FeatureSpace, start_n2: np.ndarray, config: EmbedConfig, report: Report
 ) -> np.ndarray:
@@ -29,33 +87,18 @@ def umap_layout(
     Raises:
         RunError: it ended early.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    given = sender, os.getpid(), space, start_n2, config
-    child = context.Process(target=_fit, args=given, daemon=True)
-    child.start()
-    sender.close()  # the child's alone: its end is the end of what comes
-    try:
-        with receiver:
-            while not isinstance(message := receiver.recv(), np.ndarray):
-                report(*message)
-        return message
-    except EOFError:
-        raise RunError(
-            "The process that computes UMAP ended early, perhaps for want of memory; start the map "
-            "again, with fewer images (max_images) if it happens again."
-        ) from None
-    finally:
-        child.kill()
-        child.join()
+    with closing(_waiting.pop() if _waiting else UmapProcess()) as process:
+        return process.layout(space, start_n2, config, report)
 
 
-def _fit(
-    sender: Connection, parent: int, space: FeatureSpace, start_n2: np.ndarray, config: EmbedConfig
-) -> None:
+def _fit(connection: Connection, parent: int) -> None:
     """In the child: sends (epochs done, of how many), at last the layout."""
     end_with(parent)
-    sender.send(fit_umap(space, start_n2, config, lambda *done: sender.send(done)))
+    import umap  # noqa: F401  # seconds, in which features may still be computed
+
+    with suppress(EOFError):  # nothing is wanted any more
+        space, start_n2, config = connection.recv()
+        connection.send(fit_umap(space, start_n2, config, lambda *done: connection.send(done)))
 
 
 def fit_umap(

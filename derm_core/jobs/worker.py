@@ -34,7 +34,7 @@ Job = Callable[[Any, Workspace, RunFiles], Generator[Event, None, Any]]
 JOBS = {
     "pretrain": "derm_core.training.pretrain:pretrain",
     "study": "derm_core.study.protocol:study",
-    "embed": "derm_core.insight.embed:embed",
+    "embed": "derm_core.insight.map_run:draw_map",
     "evaluate": "derm_core.study.evaluate:evaluate_models",
     "publish": "derm_core.publish.job:publish_run",
 }

@@ -24,7 +24,7 @@ from derm_core.insight.factors import factor_table
 from derm_core.insight.map_data import MapData, map_data
 from derm_core.insight.saved_map import read_map
 from derm_core.insight.traversal_sources import open_traversal
-from derm_core.insight.umap_layout import EpochFile, umap_layout
+from derm_core.insight.umap_layout import EpochFile, ready_for_umap, umap_layout
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.stats.feature_space import FeatureSpace
 from derm_core.study import arms
@@ -172,6 +172,44 @@ def test_the_end_of_umap_s_process_is_said(monkeypatch):
     space = FeatureSpace(np.zeros((12, 2)), np.zeros((12, 3), int), np.zeros((12, 3)))
     with pytest.raises(RunError, match="ended early"):
         umap_layout(space, np.zeros((12, 2)), EmbedConfig(**CONFIG), lambda *done: None)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """The processes for UMAP that were started; they compute nothing."""
+    started = []
+
+    class Pretended:
+        def __init__(self):
+            self.closed = False
+            started.append(self)
+
+        def layout(self, space, start_n2, config, report):
+            assert not self.closed
+            return start_n2
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr(umap_module, "UmapProcess", Pretended)
+    return started
+
+
+def test_umap_is_computed_in_the_process_that_started_early(processes):
+    with ready_for_umap():
+        assert len(processes) == 1
+        umap_layout(None, 1, None, None)
+        assert len(processes) == 1 and processes[0].closed
+        umap_layout(None, 1, None, None)
+        assert len(processes) == 2 and processes[1].closed
+
+
+def test_a_process_that_is_not_wanted_ends(processes):
+    with pytest.raises(DataError), ready_for_umap():
+        raise DataError("no images")
+    assert processes[0].closed
+    umap_layout(None, 1, None, None)
+    assert len(processes) == 2
 
 
 @pytest.mark.slow
