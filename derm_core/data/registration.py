@@ -24,7 +24,7 @@ COARSE_BLUR = 2.0  # standard deviation in pixels of what is taken for low frequ
 BLUR = {MIDDLE: 1.0, FINE: 1.5}
 CONTRAST = {MIDDLE: 4.0, FINE: 6.0}  # and of the surroundings in which contrast is made equal
 EDGE = {COARSE: 0.25, MIDDLE: 0.2, FINE: 0.2}  # share of the radius over which the window falls off
-CACHED_PIXELS = 2**16  # of pictures that are worked on at once: more leave the cores' cache
+CACHED_PIXELS = 9 * FINE**2  # of pictures that are worked on at once: more leave the cores' cache
 ROUNDING = 1e-3  # pixels by which rounding may move a source
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -45,7 +45,10 @@ def shrink(grey_mss: np.ndarray, side: int) -> np.ndarray:
     factor = size // side
     cut = (size - factor * side) // 2
     inner = grey_mss[:, cut : cut + factor * side, cut : cut + factor * side]
-    return inner.reshape(-1, side, factor, side, factor).mean((2, 4))
+    if factor == 1:
+        return inner
+    mean = np.repeat(np.eye(side, dtype=np.float32), factor, axis=1) / factor
+    return np.asarray(mean @ inner @ mean.T)
 
 
 def warps(side: int, poses_k4: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,26 +64,42 @@ def warps(side: int, poses_k4: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Indices (k, side²) into the picture's pixels, and (k, side²) 1 where there is one, else 0
         (and index 0).
     """
+    return _sources(side, _inverses(poses_k4))
+
+
+def _inverses(poses_k4: np.ndarray) -> np.ndarray:
+    """(k, 2, 2): from a pixel's row and column, from the middle, to those of its source."""
     turn, scale, stretch, direction = np.asarray(poses_k4, float).T
     squeeze = np.zeros((len(turn), 2, 2))
     squeeze[:, 0, 0], squeeze[:, 1, 1] = stretch**-0.5, stretch**0.5
-    back = _rotations(direction) @ squeeze @ _rotations(-direction - turn) / scale[:, None, None]
-    middle = (side - 1) / 2
-    place = np.arange(side) - middle
-    # A source's row and column: what the pixel's own row gives, and what its column adds.
-    down = (back[:, :, 0, None] * place + middle).astype(np.float32)
-    across = (back[:, :, 1, None] * place).astype(np.float32)
-    row, column = (down[:, axis, :, None] + across[:, axis, None, :] for axis in (0, 1))
+    inverses: np.ndarray = (
+        _rotations(direction) @ squeeze @ _rotations(-direction - turn) / scale[:, None, None]
+    )
+    return inverses
+
+
+def _sources(side: int, inverses_k22: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `warps` returns, of poses by their inverses."""
+    count = len(inverses_k22)
+    affine = np.full((2, count, 3), (side - 1) / 2, np.float32)
+    affine[:, :, :2] = inverses_k22.transpose(1, 0, 2)
+    row_and_column = (affine.reshape(-1, 3) @ _places(side)).reshape(2, count, side * side)
+    row, column = row_and_column
     inside = np.minimum(row, column) > -ROUNDING
     inside &= np.maximum(row, column) < side - 1 + ROUNDING
     weight = inside.astype(np.float32)
-    np.rint(row, out=row)
-    np.rint(column, out=column)
+    np.rint(row_and_column, out=row_and_column)
     row *= side
     row += column
     row *= weight
-    flat = len(turn), side * side
-    return row.astype(np.intp).reshape(flat), weight.reshape(flat)
+    return row.astype(np.intp), weight
+
+
+@lru_cache(maxsize=3)
+def _places(side: int) -> np.ndarray:
+    """(3, side²): row and column of each pixel from the middle, and 1."""
+    row, column = np.mgrid[:side, :side].reshape(2, -1) - (side - 1) / 2
+    return np.stack([row, column, np.ones(side * side)]).astype(np.float32)
 
 
 def _rotations(degrees_k: np.ndarray) -> np.ndarray:
@@ -107,7 +126,8 @@ def spectra(pictures_nss: np.ndarray) -> Spectra:
 
 def peak_correlation(first: Spectra, second: Spectra) -> np.ndarray:
     """(n,) largest normalised correlation over all shifts; the second may be one picture alone."""
-    both = fft.irfft2(np.conj(first.values) * second.values, s=(first.values.shape[1],) * 2)
+    # The conjugate of the second, which may be one picture: the shifts change sign, the peak does not.
+    both = fft.irfft2(first.values * np.conj(second.values), s=(first.values.shape[1],) * 2)
     peak: np.ndarray = both.reshape(len(both), -1).max(1) / np.maximum(
         first.norms * second.norms, 1e-6
     )
@@ -125,14 +145,19 @@ def best_turn(pictures_nss: np.ndarray, pairs_m2: np.ndarray) -> tuple[np.ndarra
     others = spectra(high * window)
     turns = np.array(TURNS, float)
     one = np.ones(len(turns))
-    pixel, inside = warps(COARSE, np.stack([turns, one, one, 0 * one], 1))
+    half = turns < 180
+    pixel, inside = warps(COARSE, np.stack([turns, one, one, 0 * one], 1)[half])
     weight = inside * window.ravel()
     best, turn = np.full(len(pairs_m2), -1.0), np.zeros(len(pairs_m2))
     for first, own in _by_value(pairs_m2[:, 0]):
         turned = spectra(_moved(high[first], pixel, weight))
-        for pair in own:
+        # By another 180°, the spectrum is the conjugate one, but for a shift.
+        values = np.concatenate([turned.values, np.conj(turned.values)])
+        turned = Spectra(values, np.tile(turned.norms, 2))
+        for pair in own.tolist():
             peaks = peak_correlation(turned, others[pairs_m2[pair, 1]])
-            best[pair], turn[pair] = peaks.max(), turns[peaks.argmax()]
+            peak = peaks.argmax()
+            best[pair], turn[pair] = peaks[peak], turns[peak]
     return best, turn
 
 
@@ -154,24 +179,33 @@ def refine(
     best, best_pose = np.full(len(pairs_m2), -1.0), pose_m4.copy()
     starts, of_start = np.unique(pose_m4, axis=0, return_inverse=True)
     at_once = max(1, CACHED_PIXELS // side**2)
+    poses = _stepped(starts, steps)
+    inverses = _inverses(poses.reshape(-1, 4)).reshape(*poses.shape[:2], 2, 2)
     for start, own in _by_value(of_start.ravel()):
-        poses = _stepped(starts[start], steps)
-        for some in (poses[k : k + at_once] for k in range(0, len(poses), at_once)):
-            pixel, inside = warps(side, some)
+        for some in (slice(k, k + at_once) for k in range(0, len(steps), at_once)):
+            pixel, inside = _sources(side, inverses[start, some])
             weight = inside * window.ravel()
             for pair in own:
                 turned = spectra(_moved(textures_nss[pairs_m2[pair, 0]], pixel, weight))
                 peaks = peak_correlation(turned, others[of_pair[pair]])
-                if peaks.max() > best[pair]:
-                    best[pair], best_pose[pair] = peaks.max(), some[peaks.argmax()]
+                peak = peaks.argmax()
+                if peaks[peak] > best[pair]:
+                    best[pair], best_pose[pair] = peaks[peak], poses[start, some][peak]
     return best, best_pose
 
 
-def _stepped(pose_4: np.ndarray, steps: Sequence[Step]) -> np.ndarray:
-    """(k, 4) poses near one."""
+def _stepped(poses_n4: np.ndarray, steps: Sequence[Step]) -> np.ndarray:
+    """(n, k, 4) poses near each of n."""
     turn, scale, stretch, direction = np.array(steps).T
+    start = poses_n4[:, None]
     return np.stack(
-        [pose_4[0] + turn, pose_4[1] * scale, pose_4[2] * stretch, pose_4[3] + direction], 1
+        [
+            start[..., 0] + turn,
+            start[..., 1] * scale,
+            start[..., 2] * stretch,
+            start[..., 3] + direction,
+        ],
+        -1,
     )
 
 
@@ -180,7 +214,8 @@ def textures(pictures_nss: np.ndarray) -> np.ndarray:
     side = pictures_nss.shape[1]
     high = _high_pass(pictures_nss, BLUR[side])
     local = np.sqrt(np.maximum(_blurred(high**2, CONTRAST[side]), 0))
-    usual = np.median(local, axis=(1, 2), keepdims=True) if len(local) else local
+    some = local[:, ::2, ::2]  # it is smooth, and the median of all would take half of the time
+    usual = np.median(some, axis=(1, 2), keepdims=True) if len(local) else local
     return np.divide(high, local + 0.5 * usual + 1e-6)
 
 
@@ -213,6 +248,7 @@ def _gaussian(side: int, blur: float) -> np.ndarray:
     return np.asarray(gaussian_filter1d(np.eye(side), blur, axis=0), np.float32)
 
 
+@lru_cache(maxsize=3)
 def _window(side: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     return np.clip((1 - np.hypot(x, y) / (side / 2)) / EDGE[side], 0, 1).astype(np.float32)
