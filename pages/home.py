@@ -12,6 +12,7 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, demo, frame, model_card, words
 from pages.ui.glossary import heading
 from pages.ui.section import draw
+from pages.ui.space import draw_space_button
 
 WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
 
@@ -100,6 +101,7 @@ def draw_machine(workspace: Workspace) -> None:
         "Workspace": f"{name}, {used}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")
+    draw_space_button(workspace)
 
 
 def imagenet_text() -> str:

@@ -199,6 +199,26 @@ def test_data_synth_makes_a_dataset(run):
     assert (value["name"], value["images"]) == ("tiny", 12) and value["classes"] >= 2
 
 
+def test_what_takes_room_is_listed_and_the_cache_is_emptied(run, workspace):
+    write_dataset(workspace, images=6)
+    cached = workspace.cache / "features" / "tiny--aa.npy"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(bytes(50_000))
+    os.utime(cached, (0, 0))
+    value, _ = run("doctor", "--space", "--json")
+    assert value["space"][0] == {
+        "what": "features",
+        "name": "tiny",
+        "bytes": 50_000,
+        "again": True,
+        "used": 0.0,
+    }
+    assert value["disk_bytes"] == sum(one["bytes"] for one in value["space"])
+    text, _ = run("doctor", "--empty-cache")
+    assert "Removed 50.0" in text and "dataset tiny" in text and "features of" not in text
+    assert not cached.exists()
+
+
 def test_a_dataset_in_use_is_not_deleted(run, scripted):
     run("pretrain", "--dataset", "count-3000", "--detach")
     _, lines = run("data", "delete", "count-3000", status=1)

@@ -17,6 +17,7 @@ from ..jobs.store import RunStore
 from ..machine import pick_device, version
 from ..nets.weights import imagenet_status
 from ..records import to_json
+from ..space import cache_limit, clean_features, describe_use, space_used
 from ..workspace import Workspace, weights_folder
 from .output import Answer, Screen, size
 
@@ -25,13 +26,29 @@ ARCHITECTURES = ("resnet18", "convnext_tiny")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`doctor` has no options of its own."""
+    """What takes room is asked for by itself."""
+    parser.add_argument(
+        "--space",
+        action="store_true",
+        help="say what takes room in the workspace, and check nothing",
+    )
+    parser.add_argument(
+        "--empty-cache",
+        action="store_true",
+        help="remove cached features that were not used within the last hour; they are computed again when needed",
+    )
     parser.set_defaults(handler=run_doctor)
 
 
 def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {ok, device, torch, datasets, imagenet_weights, models, python, versions, workspace, problems}."""
+    """JSON: {ok, device, torch, datasets, imagenet_weights, models, python, versions, workspace, problems}.
+
+    With --space or --empty-cache: {workspace, disk_bytes, cache_limit_bytes, freed_bytes, space: [{what, name,
+    bytes, again, used}]}.
+    """
     workspace = screen.workspace
+    if args.space or args.empty_cache:
+        return _space(workspace, args.empty_cache)
     versions = {name: version(name) for name in PACKAGES}
     problems = _check_torch(versions)
     device = "none" if problems else pick_device("auto")
@@ -52,6 +69,29 @@ def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
         "problems": problems,
     }
     return Answer(value, _text(value), " ".join(problems))
+
+
+def _space(workspace: Workspace, empty_cache: bool) -> Answer:
+    limit = cache_limit()
+    freed = clean_features(workspace, 0) if empty_cache else 0
+    uses = space_used(workspace)
+    total = sum(use.bytes for use in uses)
+    value = {
+        "workspace": str(workspace.root),
+        "disk_bytes": total,
+        "cache_limit_bytes": limit,
+        "freed_bytes": freed,
+        "space": to_json(uses),
+    }
+    lines = [f"Removed {size(freed)} of cached features."] if empty_cache else []
+    lines.append(f"Workspace {workspace.root}: {size(total)}")
+    for use in uses:
+        what = describe_use(use)
+        lines.append(
+            f"  {size(use.bytes):>9}  {what}{', made again when needed' if use.again else ''}"
+        )
+    lines.append(f"Cached features: at most {size(limit)} (DERM_CACHE_GB).")
+    return Answer(value, "\n".join(lines))
 
 
 def _check_torch(versions: dict[str, str | None]) -> list[str]:

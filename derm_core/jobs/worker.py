@@ -22,8 +22,10 @@ from ..config import RunConfig, from_dict
 from ..errors import DermError, RunError
 from ..events import Event, EventLog
 from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
+from ..formatting import size
 from ..locks import hold
 from ..processes import end_with, lower_priority
+from ..space import cache_limit, clean_features
 from ..workspace import RunFiles, Workspace
 from .dependencies import waits_for
 from .spawning import OWN_RANKS, processes
@@ -176,6 +178,11 @@ def _run_job(workspace: Workspace, run_id: str, stop: StopSignal) -> dict[str, A
     config = _config(files)
     lower_priority(NICE)  # pages stay usable while it trains
     print_line(f"{run_id} starts in process {os.getpid()}.")
+    if freed := clean_features(workspace, cache_limit()):
+        print_line(
+            f"{size(freed)} of cached features were removed, those not used for the longest: the limit is "
+            f"{size(cache_limit())} (DERM_CACHE_GB)."
+        )
     journal = EventLog(files.events)
     journal.append(Event(kind="state", value="running"))
     summary, reported = None, 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -82,6 +83,9 @@ def extract(
         write_json(path.with_suffix(".json"), {"seconds": seconds})
         with writing(path) as file:
             np.save(file, features, allow_pickle=False)
+    else:
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the cache is cleaned by when features were last used
     remove_parts(path)
     return features
 

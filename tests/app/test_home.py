@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from derm_core.config import from_dict, to_dict
 from derm_core.files import read_json, write_json
@@ -81,3 +84,22 @@ def test_the_machine_is_described(open_page):
     }
     assert {"Device", "Software", "ImageNet weights", "Datasets", "Workspace"} <= set(shown)
     assert "PyTorch" in shown["Software"]
+
+
+def _space_alone() -> None:
+    from derm_core.workspace import Workspace
+    from pages.ui.space import draw_space
+
+    draw_space(Workspace.open())
+
+
+@pytest.mark.slow
+def test_what_takes_room_is_listed_and_cached_features_are_removed(open_page, workspace):
+    cached = workspace.cache / "features" / "tiny--aa.npy"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(bytes(5000))
+    os.utime(cached, (0, 0))
+    app = press(open_page("home"), "What takes room")
+    assert "Features of tiny" in app.dataframe[0].value["What"].tolist()
+    press(AppTest.from_function(_space_alone).run(), "Remove cached features")
+    assert not cached.exists()

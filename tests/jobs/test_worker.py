@@ -34,6 +34,22 @@ def test_a_finished_job_leaves_its_summary_events_progress_and_log(jobs):
     )
 
 
+def test_the_cache_of_features_is_brought_within_its_limit_before_a_run(jobs, monkeypatch):
+    cached = jobs.workspace.cache / "features" / "tiny--aa.npy"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(bytes(5000))
+    os.utime(cached, (0, 0))
+    supervisor.wait(jobs.workspace, jobs.submit("count-10"))
+    assert cached.exists()
+    monkeypatch.setenv("DERM_CACHE_GB", "0")
+    run_id = jobs.submit("count-10", seed=1)
+    assert supervisor.wait(jobs.workspace, run_id).state == "done" and not cached.exists()
+    assert "of cached features were removed" in jobs.workspace.run(run_id).log.read_text()
+    monkeypatch.setenv("DERM_CACHE_GB", "much")
+    run = supervisor.wait(jobs.workspace, jobs.submit("count-10", seed=2))
+    assert run.state == "failed" and "DERM_CACHE_GB is 'much'" in run.error
+
+
 def test_an_expected_error_fails_the_run_with_its_own_sentence_and_no_traceback(jobs):
     run_id = jobs.submit("refuse")
     run = supervisor.wait(jobs.workspace, run_id)

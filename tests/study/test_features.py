@@ -1,5 +1,7 @@
 """The feature cache: right values, made once, keyed by what they depend on, stoppable in the middle."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,14 @@ def test_second_time_nothing_is_computed(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
     events, second = steps.finish(extract(extractor(), store, workspace, "tiny"))
     assert events == [] and np.array_equal(second, first)
+
+
+def test_reading_cached_features_says_when_they_were_used(workspace, store):
+    finish(extract(extractor(), store, workspace, "tiny"))
+    path = feature_path(workspace, "tiny", extractor(), store, None)
+    os.utime(path, (0, 0))
+    finish(extract(extractor(), store, workspace, "tiny"))
+    assert path.stat().st_mtime > 0
 
 
 @pytest.mark.slow

@@ -1,0 +1,61 @@
+"""What takes room in the workspace, and the button that empties the cache of features."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from derm_core.errors import ConfigError
+from derm_core.formatting import ago
+from derm_core.space import cache_limit, clean_features, describe_use, space_used
+from derm_core.workspace import Workspace
+from pages.ui import frame, words
+
+TITLE = "What takes room"
+
+
+def draw_space_button(workspace: Workspace) -> None:
+    """Opens the list in a dialog; adding up sizes waits until then."""
+    if st.button(TITLE, icon=":material/hard_drive:", type="tertiary"):
+        st.dialog(TITLE, width="large", icon=":material/hard_drive:")(draw_space)(workspace)
+
+
+def draw_space(workspace: Workspace) -> None:
+    """The list, the largest first, and the button."""
+    uses = space_used(workspace)
+    if not uses:
+        st.caption("The workspace is empty.")
+        return
+    table = pd.DataFrame(
+        {
+            "What": [_capitalised(describe_use(use)) for use in uses],
+            "Size": [words.size(use.bytes) for use in uses],
+            "Last used": [ago(use.used) for use in uses],
+            "Made again when needed": ["Yes" if use.again else "No" for use in uses],
+        }
+    )
+    st.dataframe(table, hide_index=True, height=min(420, 35 * (len(table) + 1) + 3))
+    try:
+        limit = (
+            "before each run those not used for the longest are removed, until the rest takes at most "
+            f"{words.size(cache_limit())}"
+        )
+    except ConfigError as error:
+        limit = str(error)
+    st.caption(
+        f"Cached features are computed again when needed; {limit} (`DERM_CACHE_GB`). Runs are deleted on *Train*, "
+        "datasets with their decoded images on *Data*, models on *Models*."
+    )
+    cached = any(use.what == "features" for use in uses)
+    if st.button("Remove cached features", icon=":material/delete_sweep:", disabled=not cached):
+        freed = clean_features(workspace, 0)
+        frame.announce(
+            f"Removed {words.size(freed)} of cached features."
+            if freed
+            else "Nothing was removed: features used within the last hour stay."
+        )
+        st.rerun()
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
