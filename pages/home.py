@@ -121,8 +121,8 @@ workspace = frame.page(
         "Compare pretrained feature extractors for skin-lesion diagnosis, and ask published models about an image. "
         "Does an extractor that learned from **skin images without labels** serve diagnosis better than one that "
         "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) reports that it "
-        "overfits less. Here all arms have the same architecture, images, splits and classifier on top, with random "
-        "weights as the control; every number has its interval."
+        "overfits less. Here all arms get the same images, splits and classifier on top, with random weights as the "
+        "control; where their networks differ, that is said, and every number has its interval."
     ),
 )
 with st.container(horizontal=True):
