@@ -54,7 +54,7 @@ def test_the_text_names_the_grid_as_given_and_as_it_may_grow():
     expected = Duration(features_seconds=60, heads_seconds=100, networks=1, heads=6, cores=2)
     assert expected.seconds == (160, 60 + 100 * GROWTH)
     text = expected.text.replace("\N{NARROW NO-BREAK SPACE}", " ")
-    assert text.startswith("About 2 min 40 s to 5 min 50 s on 2 cores")
+    assert text.startswith("About 2 min 40 s to 6 min 50 s on 2 cores")
 
 
 class Labelled:
