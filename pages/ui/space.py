@@ -7,6 +7,7 @@ import streamlit as st
 
 from derm_core.errors import ConfigError
 from derm_core.formatting import ago
+from derm_core.records import to_json
 from derm_core.space import cache_limit, clean_features, describe_use, space_used
 from derm_core.workspace import Workspace
 from pages.ui import frame, words
@@ -47,7 +48,13 @@ def draw_space(workspace: Workspace) -> None:
         "datasets with their decoded images on *Data*, models on *Models*."
     )
     cached = any(use.what == "features" for use in uses)
-    if st.button("Remove cached features", icon=":material/delete_sweep:", disabled=not cached):
+    with st.container(horizontal=True):
+        remove = st.button(
+            "Remove cached features", icon=":material/delete_sweep:", disabled=not cached
+        )
+        numbers = pd.DataFrame([to_json(use) for use in uses])
+        frame.download_table(numbers, "CSV", name="space")
+    if remove:
         freed = clean_features(workspace, 0)
         frame.announce(
             f"Removed {words.size(freed)} of cached features."
