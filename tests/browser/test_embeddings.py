@@ -72,11 +72,9 @@ def test_a_file_becomes_an_arm_a_result_and_a_map(page, workspace_with_images, f
         no_exception(page)
 
         visit(page, f"{app}/latent", PAGES["latent"])
-        calm(page)  # a choice made while the page is still drawn was lost on a busy machine
         extractor = page.get_by_role("combobox", name="Extractor")
         if not extractor.is_visible():
             page.get_by_text("New map").first.click()
-            calm(page)
         extractor.click()
         extractor.fill("Embeddings")
         page.get_by_role("option", name=re.compile("my-vit, of tiny")).click()
