@@ -21,7 +21,7 @@ install: $(VENV)/.test  ## install what the app and its tests need
 
 test: $(VENV)/.test  ## run all tests
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal --ignore tests/browser $(PYTEST_ARGS)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/browser $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/browser $(PYTEST_ARGS)
 
 check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: under two minutes
 	@$(MAKE) --no-print-directory -j 2 lint fast

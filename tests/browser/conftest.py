@@ -11,7 +11,6 @@ import pytest
 from derm_core.workspace import REPOSITORY, Workspace
 from tests.browser.support import serve
 
-FOLDER = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--headless=new",
@@ -23,23 +22,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-LONGEST_FIRST = [
-    "test_study.py",
-    "test_first_minute.py",
-    "test_embeddings.py",
-    "test_pages.py",
-    "test_classify.py",
-    "test_foreign_text.py",
-    "test_server.py",
-]
-
-
-def pytest_collection_modifyitems(items):
-    """The files that take longest come first: at the end no process then waits for the other's long file."""
-    place = {FOLDER / name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session")
