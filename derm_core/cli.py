@@ -33,7 +33,7 @@ COMMANDS = {
     "embed": "map an arm's features of a dataset (UMAP and PCA)",
     "predict": "classify images with several models side by side",
     "models": "the library of published models",
-    "runs": "list, show, name, cancel, resume and delete runs",
+    "runs": "list, show, name, cancel, resume, archive and delete runs",
     "app": "open the app in a browser",
 }
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import formatting
 from ..bundles.model_library import list_bundles
 from ..config import BackboneConfig
 from ..data.manifest import list_datasets
 from ..errors import DermError
 from ..files import disk_bytes, write_atomic
+from ..jobs.queries import RunFilter
 from ..jobs.store import RunStore
 from ..machine import pick_device, version
 from ..nets.weights import imagenet_status
 from ..records import to_json
-from ..space import cache_limit, clean_features, describe_use, space_used
+from ..space import SpaceUse, cache_limit, clean_features, describe_use, space_used
 from ..workspace import Workspace, weights_folder
 from .output import Answer, Screen, size
 
 PACKAGES = "torch torchvision timm numpy pandas scikit-learn Pillow streamlit".split()
+NAMED_RUNS = 20  # the largest, each in a line of its own
 ARCHITECTURES = ("resnet18", "convnext_tiny")
 
 
@@ -43,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {ok, device, torch, datasets, imagenet_weights, models, python, versions, workspace, problems}.
 
-    With --space or --empty-cache: {workspace, disk_bytes, cache_limit_bytes, freed_bytes, space: [{what, name,
-    bytes, again, used}]}.
+    With --space or --empty-cache: {workspace, disk_bytes, cache_limit_bytes, freed_bytes, archived_runs,
+    archived_bytes, space: [{what, name, bytes, again, used}]}.
     """
     workspace = screen.workspace
     if args.space or args.empty_cache:
@@ -76,22 +79,42 @@ def _space(workspace: Workspace, empty_cache: bool) -> Answer:
     freed = clean_features(workspace, 0) if empty_cache else 0
     uses = space_used(workspace)
     total = sum(use.bytes for use in uses)
+    archived = {run.id for run in RunStore(workspace).select(RunFilter(archived=True))}
+    archived_bytes = sum(use.bytes for use in uses if use.what == "run" and use.name in archived)
     value = {
         "workspace": str(workspace.root),
         "disk_bytes": total,
         "cache_limit_bytes": limit,
         "freed_bytes": freed,
+        "archived_runs": len(archived),
+        "archived_bytes": archived_bytes,
         "space": to_json(uses),
     }
     lines = [f"Removed {size(freed)} of cached features."] if empty_cache else []
     lines.append(f"Workspace {workspace.root}: {size(total)}")
-    for use in uses:
-        what = describe_use(use)
+    lines += _space_lines(uses)
+    if archived:
+        runs = formatting.count(len(archived), "archived run")
         lines.append(
-            f"  {size(use.bytes):>9}  {what}{', made again when needed' if use.again else ''}"
+            f"Of these {runs} {'takes' if len(archived) == 1 else 'take'} {size(archived_bytes)}."
         )
     lines.append(f"Cached features: at most {size(limit)} (DERM_CACHE_GB).")
     return Answer(value, "\n".join(lines))
+
+
+def _space_lines(uses: Sequence[SpaceUse]) -> list[str]:
+    """A line for everything but the smallest runs, which have one together."""
+    small = [use for use in uses if use.what == "run"][NAMED_RUNS:]
+    left, lines = {id(use) for use in small}, []
+    for use in uses:
+        if id(use) not in left:
+            again = ", made again when needed" if use.again else ""
+            lines.append(f"  {size(use.bytes):>9}  {describe_use(use)}{again}")
+    if small:
+        together = size(sum(use.bytes for use in small))
+        runs = formatting.count(len(small), "smaller run")
+        lines.append(f"  {together:>9}  {runs} (--json names all)")
+    return lines
 
 
 def _check_torch(versions: dict[str, str | None]) -> list[str]:
@@ -119,7 +142,7 @@ def _check_workspace(workspace: Workspace) -> list[str]:
             "DERM_HOME to another folder."
         ]
     try:
-        RunStore(workspace).list()
+        RunStore(workspace).active()
     except DermError as error:
         return [str(error)]
     return []

@@ -77,6 +77,7 @@ def matching_run(
         run
         for run in RunStore(workspace).list(config.kind)
         if run.state in states
+        and run.dataset == config.dataset
         and (run.final or not run.cancel_requested)
         and _identity(stored_config(workspace, run.id) or {}) == wanted
         and not _is_outdated(workspace, run.id, config.dataset)
@@ -178,8 +179,8 @@ def dataset_users(workspace: Workspace, name: str) -> list[str]:
     return [
         run.id
         for one in with_runs
-        for run in RunStore(one).list()
-        if not run.final and name in _datasets_of(stored_config(one, run.id) or {})
+        for run in RunStore(one).active()
+        if name in _datasets_of(stored_config(one, run.id) or {})
     ]
 
 
@@ -228,6 +229,8 @@ def dependents(workspace: Workspace, run_id: str) -> list[str]:
     """Ids of the runs that wait for this one, use its weights or are about to publish it, newest first."""
 
     def depends_on_it(run: Run) -> bool:
+        if run_id != run.depends_on and not _is_named(workspace, run, run_id):
+            return False
         config = stored_config(workspace, run.id) or {}
         publishes_it = config.get("kind") == "publish" and config.get("run") == run_id
         return (
@@ -238,6 +241,14 @@ def dependents(workspace: Workspace, run_id: str) -> list[str]:
 
     runs = RunStore(workspace).list()
     return [run.id for run in runs if run.id != run_id and depends_on_it(run)]
+
+
+def _is_named(workspace: Workspace, run: Run, run_id: str) -> bool:
+    """Whether an id stands in the config of a run, whatever it means there; faster than parsing it."""
+    try:
+        return run_id.encode() in workspace.run(run.id).config.read_bytes()
+    except OSError:
+        return False
 
 
 def _stored_references(config: dict[str, Any]) -> set[str]:

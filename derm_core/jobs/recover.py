@@ -11,6 +11,7 @@ from ..events import read_events
 from ..files import read_json
 from ..locks import is_held
 from ..workspace import ID_PATTERN, RunFiles, Workspace
+from .queries import describe
 
 FINAL = ("done", "failed", "cancelled", "interrupted")
 ERROR = "Read from its folder, since the run database was lost; {path} says what happened."
@@ -52,6 +53,8 @@ def _row(workspace: Workspace, files: RunFiles, config: dict[str, Any]) -> dict[
         "state": state,
         "created": files.config.stat().st_mtime,
         **_annotations(files),
+        "archived": _archived(files) if state in FINAL else None,
+        **describe(config),
         "started": events[0]["time"] if events else None,
         "finished": events[-1]["time"] if events and state in FINAL else None,
         "error": None if state in ("done", "running") else ERROR.format(path=files.log),
@@ -72,3 +75,10 @@ def _annotations(files: RunFiles) -> dict[str, str]:
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {"name": "", "tags": "[]", "note": ""}
+
+
+def _archived(files: RunFiles) -> float | None:
+    try:
+        return float(read_json(files.about)["archived"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

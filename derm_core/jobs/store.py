@@ -7,27 +7,30 @@ summaries.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import NotFound, RunError, StorageError
 from ..events import Progress
-from ..files import write_json
+from ..files import read_json, write_json
 from ..records import to_json
 from ..workspace import Workspace, check_id, new_run_id, published_folder
-from .annotations import checked_annotations
+from .annotations import Annotations, checked_annotations
+from .queries import RunFilter, describe
 from .recover import rows_of_folders
 from .schema import SCHEMA_VERSION, upgrade
 
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
+ACTIVE = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
 BUSY_SECONDS = 10.0
 SHORT_SLOT = "cpu-short"
@@ -52,6 +55,8 @@ class Run:
         summary: of a finished run, as its job returned it.
         cancel_time: when its end was requested.
         tags, note: of the user.
+        archived: when it was taken out of the lists; None where it was not.
+        dataset, detail: of its config, for searches (`queries.describe`).
     """
 
     seq: int
@@ -73,6 +78,9 @@ class Run:
     cancel_time: float | None
     tags: tuple[str, ...] = ()
     note: str = ""
+    archived: float | None = None
+    dataset: str = ""
+    detail: str = ""
 
     @property
     def cancel_requested(self) -> bool:
@@ -85,8 +93,9 @@ class Run:
         return self.state in FINAL
 
 
+Runs = list[Run]  # in RunStore `list` is a method
 FIELDS = tuple(Run.__dataclass_fields__)
-SETTABLE = "started finished pid spawned spawns error progress summary cancel_time".split()
+SETTABLE = "started finished pid spawned spawns error progress summary cancel_time archived".split()
 
 
 def device_slot(kind: str, device: str) -> str:
@@ -144,13 +153,21 @@ class RunStore:
                 f"The run database {self.path} was written by a newer version of this program "
                 f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program."
             )
-        upgrade(connection, BUSY_SECONDS, self._refill)
+        upgrade(connection, BUSY_SECONDS, self._refill, self._describe)
 
     def _refill(self, connection: sqlite3.Connection) -> None:
         """Fill a new table from the run folders."""
         for row in rows_of_folders(self.workspace):
             row["device"] = device_slot(row["kind"], row["device"])
             _insert(connection, row)
+
+    def _describe(self, connection: sqlite3.Connection) -> None:
+        """Fill `dataset` and `detail` from the configs; empty where one cannot be read."""
+        for (run_id,) in connection.execute("SELECT id FROM runs").fetchall():
+            with suppress(OSError, ValueError, AttributeError):
+                about = describe(read_json(self.workspace.run(run_id).config))
+                change = "UPDATE runs SET dataset=?, detail=? WHERE id=?"
+                connection.execute(change, (about["dataset"], about["detail"], run_id))
 
     def _explain(self, error: Exception) -> str:
         text = str(error)
@@ -167,8 +184,9 @@ class RunStore:
         self, kind: str, config: dict[str, Any], name: str = "", depends_on: str | None = None
     ) -> str:
         """Make a queued run with its folder and config.json; returns its id."""
-        run_id, about = new_run_id(kind), checked_annotations(name)
-        files = self.workspace.run(run_id)
+        about, run_id = checked_annotations(name), new_run_id(kind)
+        while (files := self.workspace.run(run_id)).root.exists():
+            run_id = new_run_id(kind)
         # Connected before the folder is there: a new table is filled from folders.
         with self._connect() as connection:
             try:
@@ -183,6 +201,7 @@ class RunStore:
                     "device": device_slot(kind, config.get("device", "auto")),
                     "created": time.time(),
                     "depends_on": depends_on,
+                    **describe(config),
                 }
                 _insert(connection, row)
             except BaseException:
@@ -209,13 +228,51 @@ class RunStore:
     def list(
         self, kind: str | None = None, state: str | None = None, tag: str | None = None
     ) -> list[Run]:
-        """Runs of a kind, a state and with a tag (all by default), newest first."""
+        """Runs of a kind, a state and with a tag (all by default, archived ones too), newest first."""
+        kinds, states = (kind,) if kind else (), (state,) if state else ()
+        return self.select(RunFilter(kinds=kinds, states=states, tag=tag))
+
+    def select(self, which: RunFilter, limit: int | None = None, offset: int = 0) -> Runs:
+        """The newest `limit` of the runs (all without), newest first, after the first `offset` of them."""
+        condition, values = which.condition()
+        query = f"SELECT * FROM runs WHERE {condition} ORDER BY seq DESC LIMIT ? OFFSET ?"
         with self._connect() as connection:
+            rows = connection.execute(query, (*values, -1 if limit is None else limit, offset))
+            return [_run(row) for row in rows]
+
+    def count(self, which: RunFilter) -> int:
+        """How many runs these are."""
+        condition, values = which.condition()
+        with self._connect() as connection:
+            query = f"SELECT COUNT(*) FROM runs WHERE {condition}"
+            return int(connection.execute(query, values).fetchone()[0])
+
+    def active(self) -> Runs:
+        """Queued and running runs, newest first."""
+        return self.select(RunFilter(states=ACTIVE))
+
+    def set_archived(self, run_ids: Iterable[str], archived: bool) -> Runs:
+        """Archive those of the runs that have ended and are not archived, or bring archived ones back.
+
+        Returns:
+            The runs that changed, newest first.
+        """
+        states = FINAL if archived else STATES
+        condition, values = RunFilter(states=states, archived=not archived).condition()
+        where = f"{condition} AND id IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps(list(run_ids)))
+        now = time.time() if archived else None
+        with self._connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
             rows = connection.execute(
-                "SELECT * FROM runs WHERE (?1 IS NULL OR kind=?1) AND (?2 IS NULL OR state=?2) ORDER BY seq DESC",
-                (kind, state),
+                f"SELECT * FROM runs WHERE {where} ORDER BY seq DESC", values
             ).fetchall()
-        return [run for run in map(_run, rows) if tag is None or tag in run.tags]
+            connection.execute(f"UPDATE runs SET archived=? WHERE {where}", (now, *values))
+            connection.execute("COMMIT")
+        changed = [dataclasses.replace(_run(row), archived=now) for row in rows]
+        for run in changed:
+            self._write_about(run)
+        return changed
 
     def annotate(
         self,
@@ -244,9 +301,16 @@ class RunStore:
         )
         texts = (about.name, json.dumps(about.tags), about.note)
         self._change("name=?, tags=?, note=? WHERE id=?", *texts, run_id)
-        if self.workspace.run(run_id).root.exists():
-            write_json(self.workspace.run(run_id).about, to_json(about))
-        return self.get(run_id)
+        run = self.get(run_id)
+        self._write_about(run)
+        return run
+
+    def _write_about(self, run: Run) -> None:
+        """The copy in the run's folder, from which a lost table is rebuilt."""
+        if (files := self.workspace.run(run.id)).root.exists():
+            about = to_json(Annotations(run.name, run.tags, run.note))
+            archived = {} if run.archived is None else {"archived": run.archived}
+            write_json(files.about, about | archived)
 
     def transition(
         self, run_id: str, from_states: str | tuple[str, ...], to_state: str, **fields: Any

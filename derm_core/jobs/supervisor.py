@@ -30,8 +30,9 @@ from .dependencies import (
     required_pretraining,
     waits_for,
 )
+from .queries import RunFilter
 from .spawning import reap, spawn
-from .store import Run, RunStore
+from .store import ACTIVE, Run, RunStore
 
 SPAWN_GRACE_SECONDS = 20.0  # between a claim to start a worker and its process id
 START_SECONDS = 600.0  # a worker that lives may take this long to reach its lock on a busy machine
@@ -118,9 +119,7 @@ def reconcile(workspace: Workspace) -> None:
     """
     reap()
     store = RunStore(workspace)
-    for run in store.list():
-        if run.final:
-            continue
+    for run in store.active():
         has_worker = is_held(workspace.run(run.id).lock)
         if run.state == "running" and has_worker:
             _force_stop(run)
@@ -210,7 +209,7 @@ def _request_stop(workspace: Workspace, store: RunStore, run_id: str) -> bool:
     if not store.request_cancel(run_id):
         return False
     store.transition(run_id, "queued", "cancelled", finished=time.time())
-    others = [other for other in store.list() if not other.final and other.id != run_id]
+    others = [other for other in store.active() if other.id != run_id]
     for needed in waits_for(workspace, store.get(run_id)):
         if not any(needed in waits_for(workspace, other) for other in others):
             _request_stop(workspace, store, needed)
@@ -218,13 +217,17 @@ def _request_stop(workspace: Workspace, store: RunStore, run_id: str) -> bool:
 
 
 def resume(workspace: Workspace, run_id: str) -> None:
-    """Queue a failed, cancelled or interrupted run again, and first the runs it waits for that did not finish."""
+    """Queue a failed, cancelled or interrupted run again, and first the runs it waits for that did not finish.
+
+    Archived ones are brought back.
+    """
     store = RunStore(workspace)
     run = store.get(run_id)
     if run.state == "done":
         raise RunError(f"{run_id} is finished; there is nothing to resume.")
     if not run.final:
         raise RunError(f"{run_id} is already {run.state}.")
+    store.set_archived([run_id], False)
     for needed in waits_for(workspace, run):
         try:
             before = store.get(needed)
@@ -234,7 +237,9 @@ def resume(workspace: Workspace, run_id: str) -> None:
             ) from error
         if before.final and before.state != "done":
             resume(workspace, before.id)
-    cleared = dict.fromkeys(("error", "finished", "cancel_time", "pid", "progress", "spawned"))
+    cleared = dict.fromkeys(
+        ("error", "finished", "cancel_time", "pid", "progress", "spawned", "archived")
+    )
     if store.transition(run_id, RESUMABLE, "queued", spawns=0, **cleared):
         spawn(workspace, run_id)
 
@@ -275,7 +280,7 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
         store.delete(run_id)
         freed = workspace.remove(files.root)
     patterns = [f"*--{run_id}.*"]
-    if all(other.state == "done" for other in store.list()):
+    if not store.count(RunFilter(states=(*ACTIVE, *RESUMABLE))):
         patterns.append("*.part-*")
     for pattern in patterns:
         for path in (workspace.cache / "features").glob(pattern):

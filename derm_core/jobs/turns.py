@@ -108,15 +108,15 @@ def wait_for_run(workspace: Workspace, run_id: str, needed: str, stop: StopSigna
 
 def _runs_ahead(store: RunStore, me: Run) -> list[Run]:
     """Runs before this one on its device: running, or queued earlier with all they need; newest first."""
-    runs = {run.id: run for run in store.list()}
 
     def ready(run: Run) -> bool:
-        needed = runs.get(run.depends_on) if run.depends_on else None
-        return needed is None or needed.state == "done"
+        with contextlib.suppress(NotFound):
+            return run.depends_on is None or store.get(run.depends_on).state == "done"
+        return True
 
     return [
         run
-        for run in runs.values()
+        for run in store.active()
         if run.id != me.id
         and run.device == me.device
         and (run.state == "running" or (run.state == "queued" and run.seq < me.seq and ready(run)))
