@@ -128,7 +128,8 @@ def test_the_workspace_option_stands_before_or_after_the_command(tmp_path, capsy
         ["runs", "list", "--json", "--workspace", str(tmp_path / "b")],
     ):
         assert cli.main(argv) == 0
-        assert json.loads(capsys.readouterr().out) == {"runs": [], "disk_bytes": 0}
+        empty = {"runs": [], "disk_bytes": 0, "total": 0, "other": 0}
+        assert json.loads(capsys.readouterr().out) == empty
     assert (tmp_path / "a" / "runs.db").exists() and (tmp_path / "b" / "runs.db").exists()
 
 
