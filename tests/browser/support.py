@@ -96,6 +96,17 @@ def calm(tab) -> None:
     tab.wait_for_function(CALM)
 
 
+def unfold(tab, name: str) -> None:
+    """Open an expander and wait until it stands: it grows for half a second, and the page scrolls at its end.
+
+    A list that was opened meanwhile closes then, as it does whenever its page scrolls.
+    """
+    tab.locator("summary").filter(has_text=name).first.click()
+    tab.wait_for_function(
+        "() => [...document.querySelectorAll('details')].every(one => !one.getAnimations({subtree: true}).length)"
+    )
+
+
 def no_exception(tab) -> None:
     """Assert that the page shows no traceback."""
     box = tab.get_by_test_id("stException")

@@ -9,7 +9,16 @@ import pytest
 
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
-from tests.browser.support import PAGES, calm, drawn_points, no_exception, serve, until, visit
+from tests.browser.support import (
+    PAGES,
+    calm,
+    drawn_points,
+    no_exception,
+    serve,
+    unfold,
+    until,
+    visit,
+)
 from tests.builders import write_dataset
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -57,7 +66,7 @@ def test_a_file_becomes_an_arm_a_result_and_a_map(page, workspace_with_images, f
         bring_in_the_form(page, file)
         form = page.get_by_test_id("stMain")
         form.get_by_text("my-vit (embeddings)").first.wait_for()
-        page.get_by_text("All settings").click()
+        unfold(page, "All settings")
         page.get_by_role("radio", name="Fine-tuned").click()
         form.get_by_text("my-vit (embeddings) is left out", exact=False).wait_for()
         form.get_by_text("no network of these arms has one", exact=False).wait_for()
@@ -74,7 +83,7 @@ def test_a_file_becomes_an_arm_a_result_and_a_map(page, workspace_with_images, f
         visit(page, f"{app}/latent", PAGES["latent"])
         extractor = page.get_by_role("combobox", name="Extractor")
         if not extractor.is_visible():
-            page.get_by_text("New map").first.click()
+            unfold(page, "New map")
         extractor.click()
         extractor.fill("Embeddings")
         page.get_by_role("option", name=re.compile("my-vit, of tiny")).click()
