@@ -27,7 +27,7 @@ _ended: set[str] = set()
 def require_login() -> None:
     """Where secrets.toml has an [auth] section (OpenID Connect, st.login), show nothing to those not logged in."""
     try:
-        if not login_configured() or (_logged_in() and _this_login() not in _ended):
+        if not login_configured() or (_logged_in() and not has_ended(_this_login())):
             return
     except ConfigError as error:
         st.error(words.plain(error), icon=":material/error:")
@@ -102,6 +102,16 @@ def user_name() -> str:
 
 def _logged_in() -> bool:
     return bool(st.user.get("is_logged_in", False))
+
+
+def current_login() -> str | None:
+    """What `has_ended` tells a login by; None where none is set up."""
+    return _this_login() if login_configured() else None
+
+
+def has_ended(login: str | None) -> bool:
+    """Whether somebody logged out of it."""
+    return login in _ended
 
 
 def _this_login() -> str:

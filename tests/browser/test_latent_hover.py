@@ -100,6 +100,22 @@ def test_the_image_under_the_pointer_is_shown_and_the_selection_stays(
     no_exception(page)
 
 
+def test_asking_for_images_runs_no_part_of_the_page(page, furnished, furnished_app, mapped):
+    sent: list[int] = []
+    page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(len(frame)))
+    )
+    visit(page, f"{furnished_app}/latent?run={mapped}", "Latent space")
+    dots = places(page)
+    before = len(sent)
+    for row in list(dots)[:3]:
+        point_at(page, row)
+        card_shows(page, furnished, row)
+    until(lambda: page.evaluate(PAINTED) > 0, "images in place of dots")
+    calm(page)
+    assert len(sent) == before > 0
+
+
 def test_arrow_keys_go_to_the_nearest_dot_in_their_direction_and_enter_chooses_it(
     page, furnished, furnished_app, mapped
 ):

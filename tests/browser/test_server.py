@@ -143,6 +143,20 @@ def test_an_image_of_10_mb_arrives_and_one_above_the_limit_is_refused_with_words
         no_exception(tab)
 
 
+def test_images_of_a_map_come_to_who_is_logged_in_and_end_with_the_login(chromium, server):
+    with browser_of(chromium) as tab, browser_of(chromium) as stranger:
+        log_in(tab, server, "7")
+        with tab.expect_response(lambda response: "/map-images/" in response.url) as images:
+            opened(tab, f"{server.address}/latent", "Latent space")
+        address = images.value.url
+        assert address.startswith(f"{server.address}/map-images/") and images.value.ok
+        assert images.value.json()[0]["src"].startswith("data:image/webp")
+        assert not stranger.request.get(f"{server.address}/map-images/other?rows=1").ok
+        tab.get_by_role("button", name="Log out").click()
+        tab.get_by_role("button", name="Log in").wait_for()
+        assert tab.request.get(address).status == 404
+
+
 def test_what_is_not_for_everyone_is_refused_by_nginx_itself(server):
     trust = ssl._create_unverified_context()
 

@@ -1,15 +1,15 @@
 // The image of the dot under the pointer, and images in place of dots. It listens to charts that st.plotly_chart drew
 // and draws on a canvas of its own above each; the charts and their selections are left alone.
-// Images come from the page in answer to the trigger "wanted" and are kept here; "chosen" selects one.
+// Images come from the server by HTTP (pages/ui/image_route.py) and are kept here; the trigger "chosen" selects one.
 
 const KEPT = 3000; // images in memory
-const ASKED = 40; // rows in a request; the page answers those that it can prepare in a moment
+const ASKED = 40; // rows in a request; the server answers those that it can prepare in a moment
 const URGENT = 6; // rows in a request for the image under the pointer, its neighbours among them
 const AROUND = 32; // dots around a resting pointer whose images are fetched ahead
-const REST = 300; // milliseconds; each answer redraws the page, which would hold a moving pointer up
+const REST = 300; // milliseconds without a new dot, after which images around it are fetched
 const FEW = 400; // dots in view, up to which images take their place (map_hover.html names both numbers)
 const CENTRAL = 200; // images at most in place of dots
-const PATIENCE = 3000; // milliseconds until a request that had no answer is sent again
+const PATIENCE = 3000; // milliseconds until images are asked for again after a request that failed
 const REACH = 30; // pixels from a dot at which the pointer means it, as in map_scatter.HOVER_DISTANCE
 const MARGIN = 2; // pixels that a dot must be away to be the next one in a direction
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -89,6 +89,12 @@ function nearest(dots, { left, top }, count) {
   return near.sort((a, b) => a[0] - b[0]).slice(0, count).map(([, dot]) => dot);
 }
 
+// The server's own address, above that of the page: where Streamlit's scripts come from.
+function serverAddress() {
+  const [script] = document.querySelectorAll('script[src*="static/js/"]');
+  return script ? script.src.slice(0, script.src.indexOf("static/js/")) : new URL(".", location.href).href;
+}
+
 // The nearest dot within 45 degrees of a direction; undefined where there is none.
 function step(dots, from, [right, down]) {
   const inside = dots.filter(dot => {
@@ -110,7 +116,8 @@ class Explorer {
     this.images = new Map(); // row: {src, name, lines, bitmap}
     this.charts = [];
     this.current = null; // {chart, row}
-    this.asked = null; // {row, time}
+    this.asking = null; // what ends the request that is under way
+    this.failed = 0; // when a request failed last
     this.panel.onkeydown = event => this.press(event);
     this.box.onchange = () => this.charts.forEach(chart => this.draw(chart));
     this.place = () => this.placeCard();
@@ -126,17 +133,17 @@ class Explorer {
       this.charts.forEach(chart => this.detach(chart));
       this.charts = data.charts.map(key => new Chart(key));
     }
-    for (const image of data.images) this.keep(image);
-    if (this.asked && data.images.some(image => image.row === this.asked.row)) this.asked = null;
-    if (data.images.some(image => image.row === this.current?.row)) this.show(this.current);
+    const address = new URL(data.images, serverAddress()).href;
+    if (address !== this.address) this.failed = 0;
+    this.address = address;
     this.attach();
-    this.fetch();
-    this.fetchAhead();
+    this.askSoon();
   }
 
   remove() {
     clearInterval(this.timer);
     clearTimeout(this.rest);
+    this.asking?.abort();
     removeEventListener("scroll", this.place, true);
     removeEventListener("resize", this.place);
     this.charts.forEach(chart => this.detach(chart));
@@ -162,9 +169,9 @@ class Explorer {
       this.detach(chart);
       if (plot) this.listen(chart, plot);
     }
-    if (this.asked && Date.now() - this.asked.time > PATIENCE) {
-      this.asked = null;
-      this.fetch();
+    if (this.failed && Date.now() - this.failed > PATIENCE) {
+      this.failed = 0;
+      this.ask();
     }
   }
 
@@ -193,7 +200,7 @@ class Explorer {
     plot.querySelector(".svg-container").append(chart.canvas);
     this.draw(chart);
     this.placeCard();
-    this.fetchAhead();
+    this.askSoon();
   }
 
   detach(chart) {
@@ -212,7 +219,7 @@ class Explorer {
       chart.frame = null;
       if (!chart.plot) return;
       this.draw(chart);
-      if (chart.layer.size) this.fetch();
+      if (chart.layer.size) this.ask();
     });
   }
 
@@ -259,8 +266,8 @@ class Explorer {
     }));
     this.placeCard();
     this.charts.forEach(chart => chart.plot && this.drawSoon(chart));
-    if (current && !image) this.fetch();
-    this.fetchAhead();
+    if (current && !image) this.ask();
+    this.askSoon();
   }
 
   // The pointer moved: show the dot that it means. Without one, an image beside the map stays, one over the map goes.
@@ -316,22 +323,40 @@ class Explorer {
 
   // Ask for the current dot's image if it is missing, else for those in place of dots; with `ahead` for some around the
   // current dot or the centre of the view. One request at a time.
-  fetch(ahead = false) {
+  ask(ahead = false) {
     const chart = this.current?.chart ?? this.charts.find(one => one.plot);
-    if (this.asked || !this.trigger || !chart?.plot) return;
+    if (this.asking || this.failed || !chart?.plot) return;
     const absent = rows => [...new Set(rows)].filter(row => !this.images.has(row));
     const urgent = this.current !== null && !this.images.has(this.current.row);
     let rows = urgent ? [this.current.row] : absent(this.layerRows()).slice(0, ASKED);
     if (urgent || (ahead && !rows.length)) rows = absent([...rows, ...this.around(chart)]);
     if (urgent) rows = rows.slice(0, URGENT);
-    if (!rows.length) return;
-    this.asked = { row: rows[0], time: Date.now() };
-    this.trigger("wanted", rows);
+    if (rows.length) this.request(rows);
   }
 
-  fetchAhead() {
+  async request(rows) {
+    this.asking = new AbortController();
+    const { signal } = this.asking;
+    try {
+      const answer = await fetch(`${this.address}?rows=${rows}`, { signal });
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const images = await answer.json();
+      for (const image of images) this.keep(image);
+      this.failed = images.length ? 0 : Date.now();
+    } catch {
+      this.failed = Date.now();
+    }
+    this.asking = null;
+    if (signal.aborted) return;
+    if (this.images.has(this.current?.row)) this.show(this.current);
+    this.charts.forEach(chart => chart.plot && this.drawSoon(chart));
+    this.ask();
+    this.askSoon();
+  }
+
+  askSoon() {
     clearTimeout(this.rest);
-    this.rest = setTimeout(() => this.fetch(true), REST);
+    this.rest = setTimeout(() => this.ask(true), REST);
   }
 
   around(chart) {

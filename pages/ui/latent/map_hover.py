@@ -1,7 +1,7 @@
 """The image of the dot under the pointer, beside the map or over its corner, and images in place of dots.
 
-The charts stay those of st.plotly_chart. A component of the page (map_hover.js) listens to them and asks for images, a
-few at a time, by a run of this fragment alone. They come from this app only, and the selection is not touched.
+The charts stay those of st.plotly_chart. A component of the page (map_hover.js) listens to them and asks this app for
+images, a few at a time (pages/ui/image_route.py). No part of the page runs for that, and the selection is not touched.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.ui import images, scheduling
+from pages.ui import image_route, images
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap
 
 SIDE = 128  # pixels of an image
 BATCH = 4  # images that are prepared together: a VAE draws several as fast as one
 SECONDS = 0.1  # after which no further images are prepared for one request
-MAPS = "maps"  # key of the fragment with the charts, which a choice runs again
 _FILES = Path(__file__).parent
 _component = st.components.v2.component(
     "map_hover",
@@ -49,26 +49,27 @@ class HoverImage:
     is_reconstruction: bool
 
 
-@st.fragment
-@scheduling.in_turn
 def draw_hover(first: LoadedMap, sides: str) -> None:
-    """The component for the charts in the containers "chart-a" and "chart-b".
+    """The component for the charts in the containers "chart-a" and "chart-b", inside the fragment with the charts.
 
     Args:
         first: the map whose dataset has the images.
         sides: "a" or "ab".
     """
     key = f"hover-{first.run_id}-{len(first.points)}"
-    asked = (st.session_state.get(key) or {}).get("wanted") or []
+    source = image_route.offer(
+        "map-images", lambda rows: entries(first, rows), (first.run_id, first.version)
+    )
     _component(
         key=key,
-        data={
-            "charts": [chart_key(side) for side in sides],
-            "images": [asdict(image) for image in hover_images(first, asked)],
-        },
-        on_wanted_change=lambda: None,
+        data={"charts": [chart_key(side) for side in sides], "images": source.address},
         on_chosen_change=lambda: _choose(first, key),
     )
+
+
+def entries(first: LoadedMap, rows: list[int]) -> list[dict[str, Any]]:
+    """`hover_images` as they are sent."""
+    return [asdict(image) for image in hover_images(first, rows)]
 
 
 def chart_key(side: str) -> str:
@@ -117,8 +118,7 @@ def _hover_image(
 
 
 def _choose(first: LoadedMap, key: str) -> None:
-    """Select the image that the Enter key chose, and run the maps again."""
+    """Select the image that the Enter key chose."""
     row = st.session_state[key].get("chosen")
     if row in set(first.points["row"]):
         selection.select(first, [row], "keyboard")
-    st.rerun(MAPS)

@@ -21,7 +21,7 @@ from pages.ui.latent.upload import Upload
 HEIGHT_ALONE, HEIGHT_OF_TWO = 560, 460  # pixels
 
 
-@st.fragment(key=map_hover.MAPS)
+@st.fragment
 @scheduling.in_turn
 def draw_maps(
     workspace: Workspace, first: LoadedMap, second: LoadedMap | None, own: Upload | None
