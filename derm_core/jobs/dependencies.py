@@ -77,7 +77,6 @@ def matching_run(
         run
         for run in RunStore(workspace).list(config.kind)
         if run.state in states
-        and run.dataset == config.dataset
         and (run.final or not run.cancel_requested)
         and _identity(stored_config(workspace, run.id) or {}) == wanted
         and not _is_outdated(workspace, run.id, config.dataset)
