@@ -5,16 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.jobs.published import PublishedRun
-from derm_core.jobs.store import Run
+from derm_core.jobs.queries import RunFilter
+from derm_core.jobs.store import Run, RunStore
 from derm_core.report.sections import conditions, pooled, verdict
 from derm_core.report.sections.parts import styles
 from derm_core.study.leaderboard import LEAST_ARMS
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
-from pages.ui import cached, demo, frame, glossary, words
+from pages.ui import cached, demo, frame, glossary, run_choice, words
 from pages.ui.section import draw, unbroken
 from pages.ui.study import about, classes, leaderboard, side_by_side, tabs
 
+KINDS = ("study", "evaluate")
 TABS = {
     "leaderboard": ("Leaderboard", leaderboard.leaderboard_tab),  # of three arms or more
     "overview": ("Overview", tabs.overview_tab),
@@ -27,20 +29,23 @@ TABS = {
     "subgroups": ("Subgroups", tabs.subgroups_tab),
     "method": ("Method", about.method_tab),
 }
+POOLED_FROM = 100  # of the newest studies, each of which is read
 MOST_CARDS = 6  # of arms above the sections: a row in a window, three on a phone
 # An evaluation of published models has no more.
 OF_PUBLISHED_MODELS = ("leaderboard", "overview", "differences", "classes", "method")
 
 
 def finished_runs(workspace: Workspace) -> dict[str, Run]:
-    """{run id: Run} of all that have a study.json, newest first, then published ones.
+    """{run id: Run} of those on offer that have a study.json, newest first, then published ones.
 
     Stops the page where there is none.
     """
+    named = (st.query_params.get("run"), *st.query_params.get("with", "").split(","))
+    own = run_choice.offered_runs(workspace, KINDS, "compare", also=named)
     runs = {
         run.id: run
-        for run in [*cached.runs(workspace, state="done"), *frame.published("study")]
-        if run.kind not in ("pretrain", "embed") and cached.study(workspace, run.id)
+        for run in [*own, *frame.published("study")]
+        if cached.study_is_there(workspace, run.id)
     }
     if runs:
         return runs
@@ -102,6 +107,20 @@ def draw_arm_cards(result: StudyResult) -> None:
                 )
 
 
+def draw_pooled(workspace: Workspace, result: StudyResult) -> None:
+    """The study with the finished ones of its protocol on other datasets, archived ones too."""
+    own = cached.newest_runs(workspace, POOLED_FROM, *KINDS, archived=None)
+    runs = [*own, *frame.published("study")]
+    every = [study for run in runs if (study := cached.study(workspace, run.id)) is not None]
+    draw(pooled.pooled(result, every), file=result.run_id)
+    total = RunStore(workspace).count(RunFilter(kinds=KINDS, states=("done",)))
+    if total > POOLED_FROM:
+        st.caption(
+            f"Looked for in the newest {POOLED_FROM} of {total:,} finished studies of this workspace; older ones are "
+            "not pooled."
+        )
+
+
 workspace = frame.page("compare")
 runs = finished_runs(workspace)
 labels = {key: frame.run_label(workspace, run) for key, run in runs.items()}
@@ -143,5 +162,4 @@ tab = frame.linked(
 )
 TABS[tab][1](workspace, result)
 if tab == "external":
-    every = [study for key in runs if (study := cached.study(workspace, key)) is not None]
-    draw(pooled.pooled(result, every), file=run_id)
+    draw_pooled(workspace, result)

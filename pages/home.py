@@ -14,13 +14,14 @@ from pages.ui.glossary import heading
 from pages.ui.section import draw
 from pages.ui.space import draw_space_button
 
+LOOKED_AT = 50  # of the newest studies, for one with a result
 WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
 
 
 def draw_latest_comparison(workspace: Workspace) -> None:
     """The verdict and the gaps of the latest finished study, else of the published one."""
     heading("Latest comparison", terms=("balanced-accuracy", "confidence-interval", "gap"))
-    own = cached.runs(workspace, kind="study", state="done")
+    own = cached.newest_runs(workspace, LOOKED_AT, "study")
     for run in [*own, *frame.published("study")]:
         if result := cached.study(workspace, run.id):
             break

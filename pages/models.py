@@ -12,9 +12,10 @@ from derm_core.bundles.model_library import ListedBundle
 from derm_core.config import PublishConfig
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
-from derm_core.jobs.store import Run
+from derm_core.jobs.queries import RunFilter
+from derm_core.jobs.store import Run, RunStore
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, live_run, words
+from pages.ui import cached, frame, live_run, run_choice, words
 from pages.ui.model_card import describe_decisions, draw_classifier_card, draw_extractor_card
 
 # ---- the library -------------------------------------------------------------------------------
@@ -166,12 +167,13 @@ def draw_delete(workspace: Workspace, bundle: ListedBundle) -> None:
 
 def draw_publications(workspace: Workspace) -> None:
     """Publications at work, each with its progress; and the last one where it failed."""
-    runs = cached.runs(workspace, kind="publish")
-    if runs and runs[0].state in ("failed", "interrupted"):
-        last = runs[0]
+    store = RunStore(workspace)
+    for last in store.select(RunFilter(kinds=("publish",), archived=False), 1):
+        if last.state not in ("failed", "interrupted"):
+            continue
         frame.show_error(f"{frame.run_name(workspace, last)}: {last.error or last.state}")
         frame.link("train", "Open the run", icon=":material/arrow_forward:", run=last.id)
-    active = tuple(run.id for run in runs if not run.final)
+    active = tuple(run.id for run in store.active() if run.kind == "publish")
     if active:
         st.fragment(frame.errors()(watch), run_every=1.0)(workspace, active)
 
@@ -220,13 +222,14 @@ def draw_publication(workspace: Workspace, run: Run) -> None:
 def draw_publish(workspace: Workspace) -> None:
     """The form of a publication."""
     labels = {}
-    for run in cached.runs(workspace, kind="study", state="done"):
-        config = cached.config(workspace, run.id)
-        if cached.study(workspace, run.id) and not config.get("folds"):
-            # Without its age: a choice is lost when its label changes ("9 min ago").
-            name, dataset = frame.run_name(workspace, run), config.get("dataset", "")
-            labels[run.id] = f"{name} · {dataset} · {run.id[-4:]}"
     with st.expander("Publish from a finished study", icon=":material/publish:"):
+        chosen = (st.session_state.get("publish-study"),)
+        for run in run_choice.offered_runs(workspace, ("study",), "publish-study", also=chosen):
+            config = cached.config(workspace, run.id)
+            if cached.study_is_there(workspace, run.id) and not config.get("folds"):
+                # Without its age: a choice is lost when its label changes ("9 min ago").
+                name, dataset = frame.run_name(workspace, run), config.get("dataset", "")
+                labels[run.id] = f"{name} · {dataset} · {run.id[-4:]}"
         if not labels:
             st.markdown("A finished study's classifiers can be put in the library here.")
             frame.link("train", "Go to Train", icon=":material/model_training:")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pandas as pd
 import streamlit as st
 
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
-from pages.ui import cached, demo, frame, live_run, run_progress, words
+from pages.ui import cached, demo, frame, run_progress, runs_table, words
 from pages.ui.glossary import heading
 from pages.ui.new_study.form import choose_study
 
@@ -95,9 +94,11 @@ def watch(workspace: Workspace, run_id: str, state: str, state_before: str | Non
 def draw_actions(workspace: Workspace, run: Run) -> None:
     """State, what can be done now, and the run's id."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(words.state_badge(run.state), width="content")
+        archived = " :gray-badge[:material/archive: Archived]" if run.archived else ""
+        st.markdown(words.state_badge(run.state) + archived, width="content")
         st.caption(
-            f"{dataset_of(workspace, run)} · {words.ago(run.created)} · `{run.id}`", width="content"
+            f"{runs_table.dataset_of(workspace, run)} · {words.ago(run.created)} · `{run.id}`",
+            width="content",
         )
         st.space("stretch")
         compared = run.kind in ("study", "evaluate") and run.state == "done"
@@ -117,6 +118,7 @@ def draw_actions(workspace: Workspace, run: Run) -> None:
         ):
             act(supervisor.resume, workspace, run.id)
         if run.final:
+            runs_table.draw_archive_button(workspace, run)
             draw_delete(workspace, run)
 
 
@@ -141,59 +143,6 @@ def draw_delete(workspace: Workspace, run: Run) -> None:
                 st.rerun()
 
 
-# ---- all runs ----------------------------------------------------------------------------------
-
-
-def draw_runs(workspace: Workspace, selected: str | None) -> None:
-    """All runs, newest first; a click on a row opens it."""
-    runs = cached.runs(workspace)
-    if not runs:
-        return
-    st.subheader("Runs", anchor=False)
-    table = pd.DataFrame([table_row(workspace, run) for run in runs])
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key="runs",
-        alt="Runs, newest first",
-        height="content" if len(table) <= 10 else 380,
-        column_config={
-            "Progress": st.column_config.ProgressColumn(format="percent", width="small"),
-            "Created": st.column_config.DatetimeColumn(format="distance"),
-        },
-    )
-    frame.download_table(table, "Download CSV", name="runs")
-    rows = event.selection.rows
-    picked = runs[rows[0]].id if rows else None
-    is_new = picked is not None and picked not in (selected, st.session_state.get("picked"))
-    st.session_state["picked"] = picked
-    if is_new:
-        open_run(picked)
-        st.rerun()
-
-
-def table_row(workspace: Workspace, run: Run) -> dict[str, object]:
-    """A run as a row of the table."""
-    done = 1.0 if run.state == "done" else None
-    seconds = (run.finished or run.started or 0) - run.started if run.started else 0
-    return {
-        "State": words.STATES[run.state][0],
-        "Run": frame.run_name(workspace, run),
-        "Dataset": dataset_of(workspace, run),
-        "Progress": done if run.final else live_run.share(run.progress),
-        "Created": pd.Timestamp(run.created, unit="s", tz="UTC"),
-        "Took": words.duration(seconds) if run.started and run.final else "",
-        "Id": run.id,
-    }
-
-
-def dataset_of(workspace: Workspace, run: Run) -> str:
-    """Name of the dataset of a run; empty where unknown."""
-    return cached.config(workspace, run.id).get("dataset", "")
-
-
 workspace = frame.page("train")
 selected = st.query_params.get("run")
 first, second, third = st.container(), st.container(), st.container()
@@ -203,4 +152,6 @@ with second if selected is None else first:
     if selected is not None:
         draw_run(workspace, selected)
 with third:
-    draw_runs(workspace, selected)
+    if clicked := runs_table.draw_runs(workspace, selected):
+        open_run(clicked)
+        st.rerun()

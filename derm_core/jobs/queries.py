@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
-TEXT_COLUMNS = ("id", "name", "note", "dataset", "detail")
+TEXT_COLUMNS = ("name", "note", "dataset", "detail")
+ID_WORD = 4  # characters of a word that may be part of an id: shorter ones stand in nearly every id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +16,10 @@ class RunFilter:
 
     Attributes:
         kinds, states: one of these; of any where empty.
+        ids: one of these; None: of any.
         tag: which a run has.
-        text: words, each of which stands in a run's id, name, a tag, note, dataset or detail
-            (`describe`), whatever the case of Latin letters.
+        text: words, each of which stands in a run's name, a tag, note, dataset or detail
+            (`describe`), or with ID_WORD characters in its id, whatever the case of Latin letters.
         archived: True: archived ones alone; False: those that are not; None: both.
         ended_before: when a run ended, or was made where that is not known: before this time, in
             seconds since 1970.
@@ -24,6 +27,7 @@ class RunFilter:
 
     kinds: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    ids: tuple[str, ...] | None = None
     tag: str | None = None
     text: str = ""
     archived: bool | None = None
@@ -36,6 +40,9 @@ class RunFilter:
             if wanted:
                 parts.append(f"{column} IN ({','.join('?' * len(wanted))})")
                 values += wanted
+        if self.ids is not None:
+            parts.append("id IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(self.ids))
         if self.archived is not None:
             parts.append(f"archived IS {'NOT ' if self.archived else ''}NULL")
         if self.tag is not None:
@@ -45,7 +52,8 @@ class RunFilter:
             parts.append("COALESCE(finished, created) < ?")
             values.append(self.ended_before)
         for word in self.text.split():
-            among = [f"{column} LIKE ? ESCAPE '\\'" for column in TEXT_COLUMNS]
+            columns = (*TEXT_COLUMNS, "id") if len(word) >= ID_WORD else TEXT_COLUMNS
+            among = [f"{column} LIKE ? ESCAPE '\\'" for column in columns]
             among.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value LIKE ? ESCAPE '\\')")
             parts.append(f"({' OR '.join(among)})")
             values += [_pattern(word)] * len(among)

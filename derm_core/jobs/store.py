@@ -258,9 +258,9 @@ class RunStore:
             The runs that changed, newest first.
         """
         states = FINAL if archived else STATES
-        condition, values = RunFilter(states=states, archived=not archived).condition()
-        where = f"{condition} AND id IN (SELECT value FROM json_each(?))"
-        values.append(json.dumps(list(run_ids)))
+        where, values = RunFilter(
+            states=states, ids=tuple(run_ids), archived=not archived
+        ).condition()
         now = time.time() if archived else None
         with self._connect() as connection:
             connection.execute("BEGIN IMMEDIATE")

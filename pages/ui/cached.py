@@ -35,6 +35,7 @@ from derm_core.files import disk_bytes, read_json
 from derm_core.insight.published_images import published_dataset
 from derm_core.insight.saved_map import SavedMap, read_map
 from derm_core.jobs.published import PublishedRun, find_run, published_runs
+from derm_core.jobs.queries import RunFilter
 from derm_core.jobs.store import Run, RunStore
 from derm_core.jobs.supervisor import reconcile
 from derm_core.machine import Machine, describe
@@ -43,6 +44,7 @@ from derm_core.workspace import Workspace
 from pages.ui import words
 
 MANY, FEW = 128, 8  # entries of a cache: of small files, of large ones
+CONFIGS = 1000  # of runs, of which a page reads some hundred
 Built = TypeVar("Built")
 
 
@@ -79,27 +81,30 @@ def device_name() -> str:
     return machine().gpu or f"CPU, {words.count(machine().cores, 'thread')}"
 
 
-@st.cache_data(ttl="30s", show_spinner=False)
+@st.cache_data(ttl="10m", show_spinner=False)
 def folder_bytes(path: str) -> int:
-    """Disk use below a folder, at most half a minute old."""
+    """Disk use below a folder, at most ten minutes old: of many runs it takes a second."""
     return disk_bytes(Path(path))
 
 
 # ---- runs and their files ----------------------------------------------------------------------
 
 
-def runs(workspace: Workspace, kind: str | None = None, state: str | None = None) -> list[Run]:
-    """Runs, newest first, not cached."""
-    return RunStore(workspace).list(kind=kind, state=state)
+def newest_runs(
+    workspace: Workspace, limit: int, *kinds: str, archived: bool | None = False
+) -> list[Run]:
+    """The newest finished runs of these kinds, newest first; archived: None for both. Not cached."""
+    which = RunFilter(kinds=kinds, states=("done",), archived=archived)
+    return RunStore(workspace).select(which, limit)
 
 
 def active_runs(workspace: Workspace) -> list[Run]:
     """Queued and running runs, running ones last, after runs whose worker died are marked so. Not cached."""
-    if all(run.final for run in runs(workspace)):
+    store = RunStore(workspace)
+    if not store.active():
         return []
     reconcile(workspace)
-    active = [run for run in runs(workspace) if not run.final]
-    return sorted(active, key=lambda run: (run.state == "running", -run.seq))
+    return sorted(store.active(), key=lambda run: (run.state == "running", -run.seq))
 
 
 def run(workspace: Workspace, run_id: str) -> Run | None:
@@ -115,7 +120,7 @@ def published(kind: str) -> list[PublishedRun]:
     return published_runs(kind)
 
 
-@st.cache_resource(max_entries=MANY, show_spinner=False)
+@st.cache_resource(max_entries=CONFIGS, show_spinner=False)
 def _json(path: str, changed: int) -> dict[str, Any]:
     return read_json(Path(path))
 
@@ -132,6 +137,11 @@ def config(workspace: Workspace, run_id: str) -> dict[str, Any]:
 @st.cache_resource(max_entries=MANY, show_spinner=False)
 def _study(path: str, changed: int) -> StudyResult:
     return read_study(path)
+
+
+def study_is_there(workspace: Workspace, run_id: str) -> bool:
+    """Whether a study has its result; does not read it."""
+    return bool(stamp(workspace.run(run_id).study))
 
 
 def study(workspace: Workspace, run_id: str) -> StudyResult | None:

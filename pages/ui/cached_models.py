@@ -12,7 +12,9 @@ from derm_core.bundles.model_library import find_bundle
 from derm_core.config import BackboneConfig
 from derm_core.study.network_list import ListedNetwork, listed_networks
 from derm_core.workspace import Workspace
-from pages.ui.cached import cards, map_version, runs, stamp
+from pages.ui.cached import cards, map_version, newest_runs, stamp
+
+LISTED_RUNS = 200  # pretrainings, whose configs are read
 
 if TYPE_CHECKING:
     from derm_core.bundles.predictor import Predictor
@@ -37,11 +39,14 @@ def _networks(
 
 
 def networks(workspace: Workspace) -> list[ListedNetwork]:
-    """What can be an arm with its own weights, at most a minute old; never downloads."""
+    """What can be an arm with its own weights, at most a minute old; never downloads.
+
+    Of the workspace's pretrainings the newest LISTED_RUNS.
+    """
     models = tuple(
         card.sha256 for kind in ("classifier", "extractor") for card in cards(workspace, kind)
     )
-    done = tuple(run.id for run in runs(workspace, kind="pretrain", state="done"))
+    done = tuple(run.id for run in newest_runs(workspace, LISTED_RUNS, "pretrain"))
     return _networks(workspace, str(workspace.root), models, done)
 
 

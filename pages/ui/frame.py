@@ -385,4 +385,6 @@ def run_label(workspace: Workspace, run: Any) -> str:
         source = "" if run.name else f" · {run.about.dataset.name}"
         return f"{run_name(workspace, run)}{source} · {TAG}"
     dataset = cached.config(workspace, run.id).get("dataset", "")
-    return f"{run_name(workspace, run)} · {dataset} · {words.ago(run.created)} · {run.id[-4:]}"
+    archived = " · archived" if run.archived else ""
+    when = words.ago(run.created)
+    return f"{run_name(workspace, run)} · {dataset} · {when} · {run.id[-4:]}{archived}"

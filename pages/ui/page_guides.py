@@ -42,7 +42,8 @@ GUIDES = {
             "**Choose a preset and a dataset.** The demo makes its own images; for others import a dataset on *Data*. "
             "*Add networks* lists further extractors to compare.",
             "**Launch the study.** The pretraining runs first, then the comparison, also when this window is closed.",
-            "**Watch the learning curves**, cancel or resume the run. *Compare* has the verdict when it is done.",
+            "**Watch the learning curves**, cancel or resume the run. *Compare* has the verdict when it is done; "
+            "*Runs* below lists all, and archives old ones.",
         ),
         "command-line",
     ),

@@ -13,6 +13,7 @@ from derm_core.workspace import Workspace
 from pages.ui import frame, words
 
 TITLE = "What takes room"
+LISTED = 200  # rows, the largest
 
 
 def draw_space_button(workspace: Workspace) -> None:
@@ -35,7 +36,11 @@ def draw_space(workspace: Workspace) -> None:
             "Made again when needed": ["Yes" if use.again else "No" for use in uses],
         }
     )
-    st.dataframe(table, hide_index=True, height=min(420, 35 * (len(table) + 1) + 3))
+    st.dataframe(
+        table.head(LISTED), hide_index=True, height=min(420, 35 * (min(LISTED, len(table)) + 1) + 3)
+    )
+    if len(table) > LISTED:
+        st.caption(f"The largest {LISTED} of {len(table):,}; the CSV has all.")
     try:
         limit = (
             "before each run those not used for the longest are removed, until the rest takes at most "

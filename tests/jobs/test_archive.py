@@ -111,6 +111,8 @@ def test_runs_are_found_by_words_of_their_texts_dataset_and_preset(store):
         "100%": [first],
         "%": [first],
         first: [first],
+        first[-4:]: [first],
+        "2": [],
     }.items():
         assert ids(store.select(RunFilter(text=text))) == wanted, text
 

@@ -6,9 +6,10 @@ import streamlit as st
 
 from derm_core.config import EmbedConfig, from_dict
 from derm_core.jobs.published import PublishedRun
-from derm_core.jobs.store import Run
+from derm_core.jobs.queries import RunFilter
+from derm_core.jobs.store import STATES, Run, RunStore
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, words
+from pages.ui import cached, frame, run_choice, words
 from pages.ui.latent import new_map
 
 NONE = "none"
@@ -19,14 +20,17 @@ def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]
 
     Published maps come after the workspace's own.
     """
-    runs = [*cached.runs(workspace, kind="embed"), *frame.published("embed")]
+    named = (st.query_params.get("run"), st.query_params.get("beside"))
+    own = run_choice.offered_runs(workspace, ("embed",), "maps", STATES, also=named)
+    runs = [*own, *frame.published("embed")]
     maps = {run.id: run for run in runs if not run.final or cached.map_is_there(workspace, run.id)}
     done = [run_id for run_id, run in maps.items() if run.final]
-    if runs and runs[0].id not in maps:
-        state = words.STATES[runs[0].state][0].lower()
-        frame.show_error(
-            runs[0].error or f"The last map was {state} before there was anything to see."
-        )
+    for last in RunStore(workspace).select(RunFilter(kinds=("embed",), archived=False), 1):
+        if last.final and not cached.map_is_there(workspace, last.id):
+            state = words.STATES[last.state][0].lower()
+            frame.show_error(
+                last.error or f"The last map was {state} before there was anything to see."
+            )
     if not maps:
         frame.empty(
             "A dot for every image, near its neighbours according to one extractor's features; coloured by "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -14,9 +14,10 @@ from derm_core.config import BackboneConfig, EmbedConfig
 from derm_core.data.embeddings import embedding_names
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit
-from derm_core.jobs.store import Run
+from derm_core.jobs.queries import RunFilter
+from derm_core.jobs.store import Run, RunStore
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame, live_run
+from pages.ui import cached, cached_models, frame, live_run, run_choice
 from pages.ui.config_fields import slider_field
 
 SPACES = {
@@ -27,12 +28,12 @@ SPACES = {
 
 def draw_form(workspace: Workspace, expanded: bool, others: list[str]) -> None:
     """The form. others: finished maps that a new one can be aligned to."""
-    extractors = dict(_extractors(workspace))
     maps: dict[str | None, str] = {None: "Nothing"}
-    for run in cached.runs(workspace, kind="embed"):
-        if run.id in others:
-            maps[run.id] = frame.run_label(workspace, run)
+    for run in RunStore(workspace).select(RunFilter(kinds=("embed",), ids=tuple(others))):
+        maps[run.id] = frame.run_label(workspace, run)
     with st.expander("New map", icon=":material/add_chart:", expanded=expanded):
+        trained = run_choice.offered_runs(workspace, ("pretrain", "study"), "extractors")
+        extractors = dict(_extractors(workspace, trained))
         st.fragment(_draw_fields)(workspace, extractors, maps)
 
 
@@ -103,12 +104,15 @@ def make_map(workspace: Workspace, config: EmbedConfig, param: str, **changes: A
 # ---- extractors --------------------------------------------------------------------------------
 
 
-def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
-    """(label, configuration) of each: own VAEs, the library, embeddings, then ImageNet and random weights."""
+def _extractors(workspace: Workspace, trained: Sequence[Run]) -> Iterator[tuple[str, EmbedConfig]]:
+    """(label, configuration) of each: own VAEs, the library, embeddings, then ImageNet and random weights.
+
+    trained: the pretrainings and studies, whose networks are offered.
+    """
     references = {("resnet18", 3, 64): EmbedConfig(dataset="")}
-    for run in cached.runs(workspace, state="done"):
+    for run in trained:
         settings = cached.config(workspace, run.id)
-        if run.kind not in ("pretrain", "study") or not settings:
+        if not settings:
             continue
         backbone = BackboneConfig(**settings["backbone"])
         config = EmbedConfig(

@@ -12,7 +12,7 @@ from derm_core.arms import arm_style
 from derm_core.insight.factors import PREFIX
 from derm_core.report.figure_style import blank
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame, glossary, scheduling, words
+from pages.ui import cached, cached_models, frame, glossary, run_choice, scheduling, words
 from pages.ui.latent import class_path, interpolation
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
@@ -27,7 +27,7 @@ MEAN = "the mean of all images"
 
 def draw_traversals(workspace: Workspace, first: LoadedMap | None, own: Upload | None) -> None:
     """A choice of VAE, and below it four kinds of traversal."""
-    sources = _sources(workspace)
+    sources = _sources(workspace, first)
     if not sources:
         frame.empty(
             "What the decoder of a VAE draws of a point of its latent space. It needs a finished pretraining, or a "
@@ -66,18 +66,17 @@ def draw_traversals(workspace: Workspace, first: LoadedMap | None, own: Upload |
                     draw(workspace, traversal, first, own)
 
 
-def _sources(workspace: Workspace) -> dict[str, str]:
-    """Labels of the runs and bundles with a decoder, by run id and bundle name."""
+def _sources(workspace: Workspace, first: LoadedMap | None) -> dict[str, str]:
+    """Labels of the runs and bundles with a decoder, by run id and bundle name; of the map's VAE in any case."""
     models = {
         card.name: f"{label} · {card.name}"
         for label, kind in (("Model", "classifier"), ("Extractor", "extractor"))
         for card in cached.cards(workspace, kind)
         if card.decoder
     }
-    runs = {
-        run.id: f"VAE · {frame.run_label(workspace, run)}"
-        for run in cached.runs(workspace, kind="pretrain", state="done")
-    }
+    named = (st.query_params.get("vae"), first.params.get("vae_run") if first else None)
+    pretrainings = run_choice.offered_runs(workspace, ("pretrain",), "traversal", also=named)
+    runs = {run.id: f"VAE · {frame.run_label(workspace, run)}" for run in pretrainings}
     return models | runs
 
 

@@ -14,12 +14,15 @@ from derm_core.data.manifest import Dataset
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import DermError
+from derm_core.jobs.queries import RunFilter
+from derm_core.jobs.store import RunStore
 from derm_core.machine import pick_device
 from derm_core.report.sections.networks import SEEN
 from derm_core.study.network_list import ListedNetwork, arm_bytes, search
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 from pages.ui.brought_embeddings import describe, draw_bring_form
+from pages.ui.cached_models import LISTED_RUNS
 
 ADDED = "added-networks"  # in the session: to be added to the arms when the form is drawn next
 SHOWN = 200  # rows of the list; more are found by a narrower search
@@ -150,6 +153,13 @@ def draw_list(workspace: Workspace, config: StudyConfig) -> None:
             f"{len(matches):,} of {words.count(len(networks), 'network')}{more}.", width="content"
         )
         frame.download_table(table, "CSV", name="networks")
+    pretrainings = RunFilter(kinds=("pretrain",), states=("done",), archived=False)
+    total = RunStore(workspace).count(pretrainings)
+    if total > LISTED_RUNS:
+        st.caption(
+            f"Of the pretrainings here the newest {LISTED_RUNS} of {total:,} are listed; others are typed into "
+            "*Arms* as run:ID, with the id that *Runs* has."
+        )
     st.caption(READING)
     st.caption(ABOUT)
 

@@ -14,7 +14,7 @@ from derm_core.data.embeddings import embedding_names
 from derm_core.data.official_split import describe_unused, has_official_split
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame, words
+from pages.ui import cached, cached_models, frame, run_choice, words
 from pages.ui.config_fields import number_field
 from pages.ui.new_study.finetuning import choose_schedule
 from pages.ui.new_study.networks import add_to_arms
@@ -40,7 +40,9 @@ Fields = dict[str, Any]  # of a configuration
 
 def choose_pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[Fields, Fields]:
     """Where the VAE comes from, as fields of StudyConfig; and fields of PretrainConfig for a new pretraining."""
-    runs = {run.id: run for run in cached.runs(workspace, kind="pretrain", state="done")}
+    chosen = (st.session_state.get(f"vae-{tag}"),)
+    pretrainings = run_choice.offered_runs(workspace, ("pretrain",), f"vae-{tag}", also=chosen)
+    runs = {run.id: run for run in pretrainings}
     library = {f"shelf:{card.name}": card.name for card in cached.cards(workspace, "extractor")}
     labels = {
         "": "Pretrain (or reuse an identical run)",
