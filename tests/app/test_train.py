@@ -147,6 +147,23 @@ def test_an_added_network_is_an_arm_of_the_launched_study(open_page, workspace, 
     assert set(launched["arms"]) == {"timm:resnet34.a1_in1k", "random"}
 
 
+def test_the_field_of_arms_is_set_only_by_what_is_added(open_page):
+    def field():
+        return next(one for one in app.multiselect if one.label == "Arms")
+
+    app = open_page("train", preset="demo", scale="0.1")
+    chosen = [*field().value, "timm:resnet18@64"]
+    field().set_value(chosen).run()
+    app.toggle[0].set_value(True).run()
+    assert field().value == chosen and not field().proto.set_value
+    app.session_state["added-networks"] = ["timm:resnet34.a1_in1k", "random"]
+    app.run()
+    assert field().value == [*chosen, "timm:resnet34.a1_in1k"] and field().proto.set_value
+    app.run()
+    assert field().value == [*chosen, "timm:resnet34.a1_in1k"] and not field().proto.set_value
+    assert r"resnet18 at 64 px" in text(app) and not app.error
+
+
 def test_a_network_that_does_not_fit_the_memory_is_warned_of(open_page, monkeypatch):
     small = dataclasses.replace(machine.describe(), memory_bytes=1_500_000_000)
     monkeypatch.setattr("pages.ui.cached.machine", lambda: small)

@@ -191,19 +191,26 @@ def list_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def add_to_arms(key: str, arms: Sequence[str]) -> list[str]:
-    """Put the networks that were added into the choice of arms with this key; all that were ever added.
+def add_to_arms(key: str, arms: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Put the networks that were added into the choice of arms with this key.
 
     Args:
         key: of the widget.
         arms: its value as long as nobody has changed it.
+
+    Returns:
+        all that were ever added; the widget's default, none in a run that sets its value. Only a run that changes the
+        choice sets it: the browser empties a field whose value is set, whatever is being typed into it.
     """
     added = st.session_state.pop(ADDED, [])
     ever = list(dict.fromkeys([*st.session_state.get(f"{ADDED}-ever", []), *added]))
     st.session_state[f"{ADDED}-ever"] = ever
-    chosen = [*st.session_state.get(key, arms), *added]
-    st.session_state[key] = list(dict.fromkeys(chosen))
-    return ever
+    before = list(st.session_state.get(key, arms))
+    chosen = list(dict.fromkeys([*before, *added]))
+    if chosen == before:
+        return ever, list(arms)
+    st.session_state[key] = chosen
+    return ever, None
 
 
 def _offered(workspace: Workspace, config: StudyConfig) -> list[ListedNetwork]:

@@ -142,18 +142,20 @@ def choose_comparison(
 def _choose_arms(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[list[str], list[str]]:
     """The arms, and all that are offered, in their order."""
     models = [card.name for card in cached.cards(workspace)]
-    added = add_to_arms(f"arms-{tag}", base.arms)
+    added, default = add_to_arms(f"arms-{tag}", base.arms)
     usual = _offered_arms(base, models, embedding_names(workspace, base.dataset))
-    # What was typed is offered from then on: the browser knows a selected option by its label.
-    typed = st.session_state.get(f"arms-{tag}", [])
-    offered = list(dict.fromkeys([*usual, *added, *typed]))
+    names = {arm: arm_style(arm).name for arm in (*usual, *added)}
+    # What was typed is offered from then on, by the text that was typed: the browser knows a selected option by its
+    # label, and another one would have to be set, which empties the field.
+    offered = list(dict.fromkeys([*names, *st.session_state.get(f"arms-{tag}", [])]))
     arms = st.multiselect(
         "Arms",
         offered,
+        default=default,
         key=f"arms-{tag}",
         wrap=True,
         accept_new_options=True,
-        format_func=lambda key: arm_style(key).name,
+        format_func=lambda key: names.get(key, key),
         help="Also any network by its name: `timm:NAME`, `hf-hub:OWNER/NAME`, `file:FILE.safetensors+ARCHITECTURE`, "
         "`bundle:NAME`, `run:ID`. *Add networks* above lists them.",
     )
