@@ -99,7 +99,8 @@ def calm(tab) -> None:
 def unfold(tab, name: str) -> None:
     """Open an expander and wait until it stands: it grows for half a second, and the page scrolls at its end.
 
-    A list that was opened meanwhile closes then, as it does whenever its page scrolls.
+    While it grows it scrolls itself, to a field in it that gets the focus. A list that was opened meanwhile closes
+    then, as it does whenever something round it scrolls; what was typed into its field is lost.
     """
     tab.locator("summary").filter(has_text=name).first.click()
     tab.wait_for_function(
