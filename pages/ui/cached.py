@@ -81,9 +81,9 @@ def device_name() -> str:
     return machine().gpu or f"CPU, {words.count(machine().cores, 'thread')}"
 
 
-@st.cache_data(ttl="10m", show_spinner=False)
+@st.cache_data(ttl="1m", show_spinner=False)
 def folder_bytes(path: str) -> int:
-    """Disk use below a folder, at most ten minutes old: of many runs it takes a second."""
+    """Disk use below a folder, at most a minute old: of many runs it takes a second."""
     return disk_bytes(Path(path))
 
 
