@@ -100,7 +100,8 @@ def unfold(tab, name: str) -> None:
     """Open an expander and wait until it stands: it grows for half a second, and the page scrolls at its end.
 
     While it grows it scrolls itself, to a field in it that gets the focus. A list that was opened meanwhile closes
-    then, as it does whenever something round it scrolls; what was typed into its field is lost.
+    then, as it does whenever something round it scrolls; what was typed into its field is lost. At its end the page is
+    shorter for a frame: a button that is pressed just then is not where it was.
     """
     tab.locator("summary").filter(has_text=name).first.click()
     tab.wait_for_function(

@@ -13,7 +13,7 @@ from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
 from tests.app.test_foreign_text import failed, hostile_dataset, hostile_map
-from tests.browser.support import PAGES, calm, no_exception, serve, visit
+from tests.browser.support import PAGES, calm, no_exception, serve, unfold, visit
 from tests.builders import noise, write_image
 
 pytestmark = pytest.mark.browser
@@ -103,7 +103,7 @@ def test_an_error_fetches_nothing(page, hostile, tmp_path):
     (tmp_path / "table.csv").write_text(f"{HOSTILE[2]},age\n1,2\n")
     write_image(tmp_path / "a.png", noise(24))
     visit(page, f"{address}/data", PAGES["data"])
-    page.get_by_text("Import images", exact=True).click()
+    unfold(page, "Import images")
     page.get_by_role("textbox", name="Path").fill(str(tmp_path / "table.csv"))
     page.get_by_role("textbox", name="Name").fill("mine")
     page.get_by_role("button", name="Preview").click()

@@ -9,7 +9,7 @@ import pytest
 from derm_core.data.marks import read_marks
 from derm_core.data.synth.dataset import make_synth
 from derm_core.workspace import Workspace
-from tests.browser.support import no_exception, visit
+from tests.browser.support import no_exception, unfold, visit
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ def test_an_image_of_the_gallery_is_marked_and_the_mark_exported(page, dataset, 
     page.get_by_role("button", name="Mark 1 image").click()
     page.get_by_text("1 image marked exclude.").last.wait_for()
     assert list(read_marks(dataset.paths)) == [image]
-    page.get_by_text("Marks of images · 1").click()
+    unfold(page, "Marks of images · 1")
     with page.expect_download() as download:
         page.get_by_role("button", name="Export marks (CSV)").click()
     [row] = csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines())
