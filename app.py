@@ -11,6 +11,6 @@ if __name__ == "__main__":
     with scheduling.turn(), frame.errors():
         frame.navigation().run()
 else:
-    from pages.ui import image_route, warm_up
+    from pages.ui import map_route, warm_up
 
-    app = st.App(__file__, lifespan=warm_up.lifespan, routes=image_route.routes())
+    app = st.App(__file__, lifespan=warm_up.lifespan, routes=map_route.routes())

@@ -1,6 +1,6 @@
 // The image of the dot under the pointer, and images in place of dots. It listens to charts that st.plotly_chart drew
 // and draws on a canvas of its own above each; the charts and their selections are left alone.
-// Images come from the server by HTTP (pages/ui/image_route.py) and are kept here; the trigger "chosen" selects one.
+// Images come from the server by HTTP (pages/ui/map_route.py) and are kept here; the trigger "chosen" selects one.
 
 const KEPT = 3000; // images in memory
 const ASKED = 40; // rows in a request; the server answers those that it can prepare in a moment

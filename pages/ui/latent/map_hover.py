@@ -1,7 +1,7 @@
 """The image of the dot under the pointer, beside the map or over its corner, and images in place of dots.
 
 The charts stay those of st.plotly_chart. A component of the page (map_hover.js) listens to them and asks this app for
-images, a few at a time (pages/ui/image_route.py). No part of the page runs for that, and the selection is not touched.
+images, a few at a time (pages/ui/map_route.py). No part of the page runs for that, and the selection is not touched.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.ui import image_route, images
+from pages.ui import map_route, images
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap
 
@@ -57,7 +57,7 @@ def draw_hover(first: LoadedMap, sides: str) -> None:
         sides: "a" or "ab".
     """
     key = f"hover-{first.run_id}-{len(first.points)}"
-    source = image_route.offer(
+    source = map_route.offer(
         "map-images", lambda rows: entries(first, rows), (first.run_id, first.version)
     )
     _component(

@@ -9,7 +9,7 @@ import streamlit as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from pages.ui import image_route, login
+from pages.ui import map_route, login
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def state(monkeypatch) -> dict:
 
 @pytest.fixture
 def client(state) -> TestClient:
-    return TestClient(Starlette(routes=image_route.routes()))
+    return TestClient(Starlette(routes=map_route.routes()))
 
 
 def offered(version: object = 1) -> str:
-    return image_route.offer("images", lambda rows: [{"row": row} for row in rows], version).address
+    return map_route.offer("images", lambda rows: [{"row": row} for row in rows], version).address
 
 
 def test_the_rows_that_are_asked_for_are_answered_and_kept_by_nobody(client):
@@ -67,6 +67,6 @@ def test_nobody_guesses_an_address_and_a_logged_out_one_is_refused(client, monke
 
 def test_below_a_path_of_the_server_the_address_is_too(state, monkeypatch):
     monkeypatch.setattr(st, "get_option", {"server.baseUrlPath": "/lesions/"}.get)
-    client = TestClient(Starlette(routes=image_route.routes()))
+    client = TestClient(Starlette(routes=map_route.routes()))
     assert client.get(f"lesions/{offered()}?rows=1").status_code == 200
     assert client.get(f"{offered()}?rows=1").status_code == 404
