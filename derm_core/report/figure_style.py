@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from ..arms import ArmStyle
 from ..formatting import missing
 from ..stats.intervals import Interval
@@ -43,9 +45,17 @@ def blank(
     title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any
 ) -> Figure:
     """An empty figure: thin grid, no frame, legend above and left."""
-    from plotly import graph_objects
+    return _plotly().graph_objects.Figure(
+        layout=look(title, height, x=x, y=y, legend=legend, **layout)
+    )
 
-    return graph_objects.Figure(layout=look(title, height, x=x, y=y, legend=legend, **layout))
+
+def _plotly() -> Any:
+    """Plotly, imported when it is first needed, with what is used of it here."""
+    import plotly.colors
+    import plotly.graph_objects
+
+    return plotly
 
 
 def look(
@@ -76,9 +86,15 @@ def legend_room(names: int) -> int:
 
 def again(figure: dict) -> Figure:
     """A figure rebuilt from another one's `to_dict`, without validation."""
-    from plotly import graph_objects
+    figure_class = _plotly().graph_objects.Figure
+    rebuilt: Figure = figure_class(figure["data"], figure["layout"], _validate=False)
+    return rebuilt
 
-    return graph_objects.Figure(figure["data"], figure["layout"], _validate=False)
+
+def scale_colours(count: int) -> np.ndarray:
+    """(count, 3) red, green and blue, 0 to 255, of plotly's colour scale Viridis from its low end to its high end."""
+    shades = _plotly().colors.sample_colorscale("Viridis", count, colortype="tuple")
+    return np.rint(255 * np.array(shades)).astype(np.uint8)
 
 
 def alpha(colour: str, opacity: float) -> str:

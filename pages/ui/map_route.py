@@ -1,7 +1,7 @@
-"""Images that a page's own script asks for by HTTP while the page stands still: /map-images/TOKEN?rows=1,2.
+"""What a page's own script asks for by HTTP while the page stands still: /map-images/TOKEN?rows=1,2 and /map-points/….
 
 A run of the page for each would redraw it, and Streamlit 1.67 sends what changes in one moment as one request for one
-part of the page: a user's choice elsewhere would be lost where a script asked for images just then.
+part of the page: a user's choice elsewhere would be lost where a script asked for something just then.
 
 A token stands for what one session may see. It cannot be guessed, and it ends with its session and its login.
 """
@@ -9,8 +9,7 @@ A token stands for what one session may see. It cannot be guessed, and it ends w
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 from weakref import WeakValueDictionary
 
 import streamlit as st
@@ -20,61 +19,69 @@ from starlette.routing import Route
 
 from pages.ui import login, scheduling
 
-PATH = "/map-images"
-MAX_ROWS = 100  # in a request
-Answer = Callable[[list[int]], Sequence[dict[str, Any]]]  # rows -> an entry for each that is known
+IMAGES, POINTS = "map-images", "map-points"
+PATHS = IMAGES, POINTS
+Query = Mapping[str, str]  # what stands behind the "?" of an address
+Answer = Callable[[Query], Response]  # raises BadQuery
+
+
+class BadQuery(Exception):
+    """What was asked for is not to be had; the text says what to send."""
 
 
 class Source:
     """What answers the requests of one session. The session's state holds it; it goes with that.
 
     Args:
-        answer: the entries of rows; it runs outside of the page's script.
+        path: one of PATHS.
+        answer: a query's response; it runs outside of the page's script.
         version: differs for every other content.
     """
 
-    def __init__(self, answer: Answer, version: object) -> None:
-        self.answer, self.version = answer, version
+    def __init__(self, path: str, answer: Answer, version: object) -> None:
+        self.path, self.answer, self.version = path, answer, version
         self.token = secrets.token_urlsafe(32)
         self.login = login.current_login()
 
     @property
     def address(self) -> str:
         """Below the server's own address, without a slash in front."""
-        return f"{PATH[1:]}/{self.token}"
+        return f"{self.path}/{self.token}"
 
 
-_sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
+_sources: WeakValueDictionary[tuple[str, str], Source] = WeakValueDictionary()
 
 
-def offer(key: str, answer: Answer, version: object) -> Source:
+def offer(path: str, key: str, answer: Answer, version: object) -> Source:
     """The source that this session has under `key`: a new one, where there is none of this version."""
     source = st.session_state.get(key)
     if source is None or source.version != version:
-        source = Source(answer, version)
-        _sources[source.token] = st.session_state[key] = source
+        source = Source(path, answer, version)
+        _sources[path, source.token] = st.session_state[key] = source
     return source
 
 
-def _respond(request: Request) -> Response:
-    """JSON [{row, …}, …]; 404 where the token is none (any more), 400 where the rows are none."""
-    source = _sources.get(request.path_params["token"])
+def _respond(path: str, request: Request) -> Response:
+    """The source's answer; 404 where the token is none (any more), 400 where it is asked for nothing."""
+    source = _sources.get((path, request.path_params["token"]))
     if source is None or login.has_ended(source.login):
-        return JSONResponse({"error": "These images are no longer offered."}, status_code=404)
+        return JSONResponse({"error": "This is no longer offered."}, status_code=404)
     try:
-        rows = [int(row) for row in request.query_params.get("rows", "").split(",")]
-    except ValueError:
-        rows = []
-    if not 0 < len(rows) <= MAX_ROWS:
-        error = f"rows: 1 to {MAX_ROWS} numbers, separated by commas."
-        return JSONResponse({"error": error}, status_code=400)
-    with scheduling.turn():
-        scheduling.settle()
-        entries = list(source.answer(rows))
-    return JSONResponse(entries, headers={"Cache-Control": "no-store"})
+        with scheduling.turn():
+            scheduling.settle()
+            response = source.answer(request.query_params)
+    except BadQuery as error:
+        return JSONResponse({"error": str(error)}, status_code=400)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def routes() -> list[Route]:
     """For st.App; below the path that `server.baseUrlPath` names."""
     base = st.get_option("server.baseUrlPath").strip("/")
-    return [Route(f"/{base}{PATH}/{{token}}".replace("//", "/"), _respond, methods=["GET"])]
+
+    def route(path: str) -> Route:
+        address = f"/{base}/{path}/{{token}}".replace("//", "/")
+        return Route(address, lambda request: _respond(path, request), methods=["GET"])
+
+    return [route(path) for path in PATHS]

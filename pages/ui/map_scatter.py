@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from derm_core.insight.regions import Region
 from derm_core.insight.selection import categories, is_scale
 from derm_core.report.figure_style import INK, alpha, blank
 from pages.ui.charts import PALETTE
@@ -48,6 +50,7 @@ def map_scatter(
     levels: Sequence[str] = (),
     name: str = "",
     filtered_out: pd.DataFrame | None = None,
+    density: tuple[bytes, Region] | None = None,
 ) -> Figure:
     """A latent map. Text columns get one colour and legend entry for each value, numbers a colour scale.
 
@@ -66,6 +69,7 @@ def map_scatter(
         levels: values in a fixed order, so that two maps share their colours.
         name: of the colour scale.
         filtered_out: points that are drawn behind, without colour, and cannot be selected.
+        density: a PNG that lies below all points, and the region that it shows.
     """
     figure = blank(title, height, legend=True, dragmode="pan", clickmode="event+select")
     size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
@@ -92,6 +96,8 @@ def map_scatter(
     }
     if equal:
         axes["yaxis"]["scaleanchor"] = "x"
+    if density is not None:
+        figure.add_layout_image(_below(*density))
     return figure.update_layout(
         margin={"l": 0, "r": 30},
         legend={"itemsizing": "constant"},
@@ -167,23 +173,46 @@ def _class_traces(
     cloud: _Cloud, points: pd.DataFrame, text: pd.Series, levels: Sequence[str]
 ) -> list[Trace]:
     """A trace for each value, the largest first: small classes are drawn over large ones."""
+    return [
+        cloud.trace(points[is_part], value, "%{fullData.name}", {"color": colour})
+        | {"legendrank": 1000 + place}
+        for place, value, colour, is_part in parts(text, levels)
+    ]
+
+
+def named_values(text: pd.Series, levels: Sequence[str] = ()) -> list[str]:
+    """The values that have a colour of their own, in its order: `levels`, else the most frequent."""
     counts = text.value_counts()
     named = list(levels)[: len(PALETTE)] or sorted(counts.index[: len(PALETTE)])
-    named = [value for value in named if value != "unknown"]
-    parts = [
-        (place, value, PALETTE[place], points[text == value])
-        for place, value in enumerate(named)
-        if value in counts
+    return [value for value in named if value != "unknown"]
+
+
+def parts(text: pd.Series, levels: Sequence[str]) -> list[tuple[int, str, str, np.ndarray]]:
+    """(place in the legend, name, colour, bool (n,) its points) of each value that occurs, largest first."""
+    values, named = text.to_numpy(), named_values(text, levels)
+    entries = [(place, value, PALETTE[place], values == value) for place, value in enumerate(named)]
+    is_rest, is_unknown = ~text.isin(named).to_numpy(), values == "unknown"
+    entries += [
+        (len(PALETTE), "unknown", INK, is_rest & is_unknown),
+        (len(PALETTE), "other values", INK, is_rest & ~is_unknown),
     ]
-    rest = text[~text.isin(named)]
-    for value, part in (("unknown", rest == "unknown"), ("other values", rest != "unknown")):
-        if part.any():
-            parts.append((len(PALETTE), value, INK, points.loc[rest.index[part]]))
-    return [
-        cloud.trace(part, value, "%{fullData.name}", {"color": colour})
-        | {"legendrank": 1000 + place}
-        for place, value, colour, part in sorted(parts, key=lambda entry: -len(entry[3]))
-    ]
+    present = [part for part in entries if part[3].any()]
+    return sorted(present, key=lambda part: -int(part[3].sum()))
+
+
+def _below(png: bytes, region: Region) -> dict[str, Any]:
+    """A picture below all points, as plotly's layout has it."""
+    return {
+        "source": f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        "xref": "x",
+        "yref": "y",
+        "x": region.west,
+        "y": region.north,
+        "sizex": region.east - region.west,
+        "sizey": region.north - region.south,
+        "sizing": "stretch",
+        "layer": "below",
+    }
 
 
 def _rings(cloud: _Cloud, points: pd.DataFrame) -> list[Trace]:

@@ -193,10 +193,10 @@ def test_a_link_to_an_image_that_is_not_on_the_map_is_harmless(open_page, worksp
     assert "Click a dot" in text(open_page("latent", run=mapped, image="<b>nothing</b>"))
 
 
-def choose(app, rows, among=None) -> None:
-    """What a lasso does: choose these rows. among: points drawn, of how many, where not all are."""
+def choose(app, rows, beyond=False) -> None:
+    """What a lasso does: choose these rows."""
     app.session_state[selection.KEY] = selection.Selection(
-        "tiny", tuple(rows), "a lasso", drawn=among, table_version=1
+        "tiny", tuple(rows), "a lasso", beyond=beyond, table_version=1
     )
     app.run()
     assert not app.exception, app.exception
@@ -277,17 +277,30 @@ def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
         assert ring == pytest.approx([value]) and low < value < high
 
 
-@pytest.mark.slow
-def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
+def test_a_selection_beyond_what_is_drawn_says_so(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped)
+    choose(app, [1, 2, 3], beyond=True)
+    assert "also those that the map does not draw" in text(app)
+    choose(app, [1, 2, 3])
+    assert "does not draw" not in text(app)
+
+
+def test_a_box_in_a_chart_of_some_points_selects_among_all(workspace, mapped, monkeypatch):
     monkeypatch.setattr(map_scatter, "MAP_LIMIT", 20)
     first = loaded_map.load_map(workspace, mapped)
     settings = MapSettings("umap", "label", np.ones(60, bool))
-    assert map_chart.build_chart(first, first, settings, [], 560).drawn == (20, 60)
-    app = open_page("latent", run=mapped)
-    choose(app, [1, 2, 3], among=(20, 60))
-    assert "the 20 points" in text(app)
-    choose(app, [1, 2, 3])
-    assert "Counted among" not in text(app)
+    detail = map_chart.build_chart(first, first, settings, [], 560).detail
+    points = first.points
+    west, east = points["umap_x"].min(), points["umap_x"].median()
+    inside = points.loc[points["umap_x"] <= east, "row"]
+    drawn = [{"customdata": int(row)} for row in inside if detail.is_drawn[detail.rows == row][0]]
+    box = {"x": [float(east), float(west)], "y": [-1e9, 1e9]}
+    state = {"chart": {"selection": {"points": drawn, "box": [box], "lasso": []}}}
+    monkeypatch.setattr(selection.st, "session_state", state)
+    monkeypatch.setattr(selection.st, "query_params", {})
+    selection.select_in_chart(first, "chart", detail)
+    assert sorted(selection.current().rows) == sorted(inside) and len(drawn) < len(inside)
+    assert selection.current().beyond
 
 
 @pytest.mark.slow

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from derm_core.data.manifest import load_dataset
-from pages.ui import images
+from pages.ui import images, map_route
 from pages.ui.latent import loaded_map, map_hover
 from tests.app.maps import put_map
 from tests.builders import write_dataset
@@ -45,3 +46,13 @@ def test_an_image_whose_file_is_gone_is_said_to_be_gone(first, workspace):
     Path(load_dataset(workspace, "tiny").frame["path"].iloc[5]).unlink()
     [answer] = map_hover.hover_images(first, [5])
     assert answer.src is None and answer.lines[-1] == images.ABSENT
+
+
+def test_rows_are_answered_and_none_or_too_many_refused_with_what_to_send(first):
+    answers = json.loads(map_hover.answer(first, {"rows": "7,3"}).body)
+    assert [answer["row"] for answer in answers] == [7, 3]
+    for rows in ("", "a", ",".join(["1"] * 101)):
+        with pytest.raises(map_route.BadQuery, match="1 to 100 numbers"):
+            map_hover.answer(first, {"rows": rows})
+    with pytest.raises(map_route.BadQuery):
+        map_hover.answer(first, {})

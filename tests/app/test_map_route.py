@@ -7,9 +7,10 @@ import gc
 import pytest
 import streamlit as st
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 from starlette.testclient import TestClient
 
-from pages.ui import map_route, login
+from pages.ui import login, map_route
 
 
 @pytest.fixture
@@ -26,20 +27,31 @@ def client(state) -> TestClient:
     return TestClient(Starlette(routes=map_route.routes()))
 
 
-def offered(version: object = 1) -> str:
-    return map_route.offer("images", lambda rows: [{"row": row} for row in rows], version).address
+def respond(query: map_route.Query) -> JSONResponse:
+    if "rows" not in query:
+        raise map_route.BadQuery("rows: numbers.")
+    return JSONResponse(query["rows"])
 
 
-def test_the_rows_that_are_asked_for_are_answered_and_kept_by_nobody(client):
+def offered(version: object = 1, path: str = map_route.IMAGES) -> str:
+    return map_route.offer(path, f"held-{path}", respond, version).address
+
+
+def test_what_is_asked_for_is_answered_and_kept_by_nobody(client):
     answer = client.get(f"{offered()}?rows=7,3")
-    assert answer.json() == [{"row": 7}, {"row": 3}]
-    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == "7,3" and answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("query", ["", "?rows=", "?rows=a", "?rows=" + ",".join("1" * 101)])
-def test_what_asks_for_no_rows_or_too_many_is_refused_with_what_to_send(client, query):
-    answer = client.get(f"{offered()}{query}")
-    assert answer.status_code == 400 and "1 to 100 numbers" in answer.json()["error"]
+def test_what_asks_for_nothing_is_refused_with_what_to_send(client):
+    answer = client.get(offered())
+    assert answer.status_code == 400 and answer.json()["error"] == "rows: numbers."
+
+
+def test_an_address_of_images_answers_no_points(client):
+    images, points = offered(), offered(path=map_route.POINTS)
+    assert client.get(f"{points}?rows=1").status_code == 200
+    token = images.partition("/")[2]
+    assert client.get(f"{map_route.POINTS}/{token}?rows=1").status_code == 404
 
 
 def test_an_address_stays_while_its_content_does_and_ends_with_it_and_with_the_session(

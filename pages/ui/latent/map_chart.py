@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from derm_core.insight.selection import sample
+from derm_core.insight.regions import density_picture
+from derm_core.insight.selection import categories, is_scale, sample
 from derm_core.report.figure_style import again
 from derm_core.stats.feature_space import TRUST_SAMPLE
-from pages.ui import cached, frame, glossary, map_scatter, words
-from pages.ui.latent import selection
+from pages.ui import cached, frame, glossary, map_route, map_scatter, words
+from pages.ui.latent import map_detail, map_hover, selection
 from pages.ui.latent.filters import MapSettings
 from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
@@ -22,17 +23,18 @@ MEASURES = (
     f"Trustworthiness is computed on {TRUST_SAMPLE:,} images drawn at random where there are more. Silhouette and "
     "nearest-neighbour accuracy are those of the feature space, not of the map."
 )
+DENSITY_COLOUR = (127, 133, 135)  # figure_style.INK
 TERMS = ("umap", "pca", "trustworthiness", "neighbours-kept", "silhouette", "knn")
 
 
 @dataclass(frozen=True)
 class MapChart:
-    """A map's figure as a dict, the texts that belong to it, and (points drawn, points that pass the filter)."""
+    """A map's figure as a dict, the texts that belong to it, and the points that it leaves out; None if it has all."""
 
     figure: dict[str, Any]
     caption: str
     alt: str
-    drawn: tuple[int, int]
+    detail: map_detail.MapDetail | None
 
 
 def explain() -> None:
@@ -48,7 +50,7 @@ def draw_map(
     side: str,
     height: int,
     upload: tuple[float, float] | None,
-) -> None:
+) -> map_hover.ShownChart:
     """Draw one map.
 
     Args:
@@ -66,19 +68,19 @@ def draw_map(
     shown = f"{loaded.run_id}-{len(loaded.points)}"
     key = f"map-{side}-{shown}-{method}-{colour}-{filtered}-{version}"
     ringed = selection.rows_to_ring(key, rows)
+    content = (
+        first.version,
+        loaded.version,
+        loaded.name,
+        method,
+        colour,
+        height,
+        tuple(first.levels(colour)),
+        np.packbits(settings.mask).tobytes(),
+        np.array(ringed, np.int64).tobytes(),
+    )
     chart: MapChart = cached.built_once(
-        (
-            first.version,
-            loaded.version,
-            loaded.name,
-            method,
-            colour,
-            height,
-            tuple(first.levels(colour)),
-            np.packbits(settings.mask).tobytes(),
-            np.array(ringed, np.int64).tobytes(),
-        ),
-        lambda: build_chart(first, loaded, settings, ringed, height),
+        content, lambda: build_chart(first, loaded, settings, ringed, height)
     )
     figure = again(chart.figure)
     if upload is not None:
@@ -87,10 +89,14 @@ def draw_map(
         figure,
         None,
         key=key,
-        on_select=functools.partial(selection.select_in_chart, first, key, chart.drawn),
+        on_select=functools.partial(selection.select_in_chart, first, key, chart.detail),
         caption=chart.caption,
         alt=chart.alt,
     )
+    if chart.detail is None:
+        return map_hover.ShownChart(side, key, None)
+    further = map_route.offer(map_route.POINTS, f"map-points-{side}", chart.detail.respond, content)
+    return map_hover.ShownChart(side, key, further.address)
 
 
 def build_chart(
@@ -100,35 +106,47 @@ def build_chart(
     method, colour, points = settings.method, settings.colour, loaded.points
     passing = points["row"].isin(set(first.points["row"][settings.mask])).to_numpy()
     visible, filtered_out = points_to_draw(points, passing, ringed)
-    if colour not in points and colour in first.points:
-        colours = visible.merge(first.points[["row", colour]], on="row")
-    else:
-        colours = visible
+    columns = (f"{method}_x", f"{method}_y")
     colour_name = first.columns.get(colour, colour)
+    levels, everything, density = first.levels(colour), None, None
+    if len(visible) < passing.sum():
+        everything = _with_colour(points[passing], first, colour)
+        density = density_picture(everything[list(columns)].to_numpy(), DENSITY_COLOUR)
+        if not is_scale(everything[colour]):  # as without the sample
+            levels = map_scatter.named_values(categories(everything[colour]), levels)
     figure = map_scatter.map_scatter(
-        colours,
-        x=f"{method}_x",
-        y=f"{method}_y",
+        _with_colour(visible, first, colour),
+        x=columns[0],
+        y=columns[1],
         colour_by=colour,
         name=colour_name,
-        levels=first.levels(colour),
+        levels=levels,
         selected=ringed,
         height=height,
         equal=method == "umap",
         filtered_out=filtered_out,
         title=f"{METHODS[method]} of {loaded.dataset.name} · {loaded.name}",
+        density=density,
     )
     if len(ringed) <= map_scatter.MAX_RINGS:  # one that a link names may lie far outside
-        places = points.loc[points["row"].isin(ringed), [f"{method}_x", f"{method}_y"]]
-        for place in places.to_numpy():
+        for place in points.loc[points["row"].isin(ringed), list(columns)].to_numpy():
             map_scatter.widen(figure, place)
     return MapChart(
         figure.to_dict(),
         _caption(loaded, visible, filtered_out, passing, method),
         f"{METHODS[method]} of {len(visible):,} images by {loaded.name}, coloured by "
         f"{colour_name.lower()}; the table below holds the same points.",
-        (len(visible), int(passing.sum())),
+        None
+        if everything is None
+        else map_detail.further_points(figure, everything, colour, levels, columns, ringed),
     )
+
+
+def _with_colour(points: pd.DataFrame, first: LoadedMap, colour: str) -> pd.DataFrame:
+    """The points with the column to colour by, which the first map has where this one lacks it."""
+    if colour in points or colour not in first.points:
+        return points
+    return points.merge(first.points[["row", colour]], on="row")
 
 
 def points_to_draw(
@@ -167,7 +185,8 @@ def _caption(
         lines.append(f"The filter leaves {passing.sum():,} of {len(passing):,} images.")
     if len(visible) < passing.sum():
         lines.append(
-            f"{len(visible):,} of {passing.sum():,} points are drawn, each class in proportion."
+            f"{len(visible):,} of {passing.sum():,} points are drawn, each class in proportion, above the density of "
+            "all; zoom in to see more of a region."
         )
     if len(filtered_out) < (~passing).sum():
         lines.append(f"Of what the filter leaves out, {len(filtered_out):,} points are drawn.")

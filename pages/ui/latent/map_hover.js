@@ -1,6 +1,7 @@
-// The image of the dot under the pointer, and images in place of dots. It listens to charts that st.plotly_chart drew
-// and draws on a canvas of its own above each; the charts and their selections are left alone.
-// Images come from the server by HTTP (pages/ui/map_route.py) and are kept here; the trigger "chosen" selects one.
+// The image of the dot under the pointer, images in place of dots, and the dots in view that a chart leaves out. It
+// listens to charts that st.plotly_chart drew and draws on a canvas of its own above each; the charts and their
+// selections are left alone. Images and further dots come from the server by HTTP (pages/ui/map_route.py) and are kept
+// here; the trigger "chosen" selects an image, "clicked" that of a further dot.
 
 const KEPT = 3000; // images in memory
 const ASKED = 40; // rows in a request; the server answers those that it can prepare in a moment
@@ -12,6 +13,10 @@ const CENTRAL = 200; // images at most in place of dots
 const PATIENCE = 3000; // milliseconds until images are asked for again after a request that failed
 const REACH = 30; // pixels from a dot at which the pointer means it, as in map_scatter.HOVER_DISTANCE
 const MARGIN = 2; // pixels that a dot must be away to be the next one in a direction
+const SETTLED = 80; // milliseconds without a movement of the map, after which dots of the view are asked for
+const AROUND_VIEW = 0.25; // of the view's width and height on each side: a small movement needs no new request
+const STILL = 4; // pixels that a pointer may move between press and release of a click
+const AFTER_CHART = 80; // milliseconds: what the chart itself selects by a click is sent before
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const explorers = new WeakMap();
@@ -34,6 +39,8 @@ class Chart {
     this.canvas = document.createElement("canvas");
     Object.assign(this.canvas.style, { position: "absolute", pointerEvents: "none" });
     this.canvas.className = "map-images";
+    this.further = []; // dots that the chart leaves out, of the region that was asked for last
+    this.region = null; // that region, {west, east, south, north}
   }
 
   find() {
@@ -41,12 +48,12 @@ class Chart {
     return plot?.on && plot.querySelector(".svg-container") && plot._fullLayout?.xaxis?._length > 0 ? plot : null;
   }
 
-  // Dots that are not hidden by the legend: {row, x, y, colour, pale}.
+  // Dots that are not hidden by the legend: {row, x, y, colour, pale}; further ones also {trace, isChosen}.
   dots() {
     const traces = this.plot._fullData;
     if (this.traces !== traces) {
       this.traces = traces;
-      const shown = traces.filter(trace => trace.visible === true && trace.customdata);
+      const own = traces.filter(trace => trace.customdata), shown = own.filter(trace => trace.visible === true);
       const partly = shown.some(trace => trace.selectedpoints);
       this.all = shown.flatMap(trace => {
         const selected = partly ? new Set(trace.selectedpoints || []) : null;
@@ -55,8 +62,26 @@ class Chart {
           row, x: trace.x[place], y: trace.y[place], colour, pale: selected !== null && !selected.has(place),
         }));
       });
+      const outlines = (this.plot._fullLayout.selections ?? []).map(corners);
+      for (const dot of this.further) {
+        if (own[dot.trace] && own[dot.trace].visible !== true) continue;
+        dot.pale = partly && !(outlines.length ? outlines.some(one => inside(one, dot)) : dot.isChosen);
+        this.all.push(dot);
+      }
+      this.size = own[0]?.marker.size ?? 3;
     }
     return this.all;
+  }
+
+  // Whether the dots of the whole view were asked for, and none was left out.
+  isComplete() {
+    const had = this.region, { west, east, south, north } = this.view();
+    return had?.complete && had.west <= west && had.east >= east && had.south <= south && had.north >= north;
+  }
+
+  view() {
+    const { xaxis, yaxis } = this.plot._fullLayout;
+    return { west: xaxis.range[0], east: xaxis.range[1], south: yaxis.range[0], north: yaxis.range[1] };
   }
 
   // Dots in view. Each is given its place in pixels of the plot's area, {left, top}.
@@ -87,6 +112,53 @@ function nearest(dots, { left, top }, count) {
   const near = [];
   dots.forEach((dot, place) => away[place] <= limit && near.push([away[place], dot]));
   return near.sort((a, b) => a[0] - b[0]).slice(0, count).map(([, dot]) => dot);
+}
+
+// The corners [x, y] of a box or lasso that was drawn in a chart.
+function corners({ type, path, x0, x1, y0, y1 }) {
+  if (type === "rect") return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+  return path.slice(1, -1).split("L").map(point => point.split(",").map(Number));
+}
+
+// Whether a dot lies inside an outline: by the count of its edges to the right.
+function inside(outline, { x, y }) {
+  let odd = false;
+  outline.forEach(([x1, y1], place) => {
+    const [x2, y2] = outline[(place + 1) % outline.length];
+    if (y1 > y !== y2 > y && x < x1 + ((y - y1) / (y2 - y1)) * (x2 - x1)) odd = !odd;
+  });
+  return odd;
+}
+
+// Dots of the answer that MapDetail.within writes.
+function readDots(buffer) {
+  const [count] = new Uint32Array(buffer, 0, 1);
+  const rows = new Int32Array(buffer, 8, count), start = 8 + 4 * count;
+  const x = new Float32Array(buffer, start, count), y = new Float32Array(buffer, start + 4 * count, count);
+  const traces = new Uint8Array(buffer, start + 8 * count, count);
+  const isChosen = new Uint8Array(buffer, start + 9 * count, count);
+  const colours = new Uint8Array(buffer, start + 10 * count, 3 * count);
+  return Array.from(rows, (row, place) => ({
+    row, x: x[place], y: y[place], trace: traces[place], isChosen: isChosen[place] === 1, pale: false,
+    colour: `rgb(${colours.subarray(3 * place, 3 * place + 3)})`,
+  }));
+}
+
+// A dot's picture, as plotly draws it: a disc of this colour, the same one for all dots alike.
+const marks = new Map();
+function mark(colour, size, pale) {
+  const key = `${colour}${size}${pale}`;
+  if (!marks.has(key)) {
+    const picture = document.createElement("canvas"), side = Math.ceil(size * 2) + 2, pen = picture.getContext("2d");
+    picture.width = picture.height = side;
+    pen.globalAlpha = pale ? 0.25 : 0.8;
+    pen.fillStyle = colour;
+    pen.beginPath();
+    pen.arc(side / 2, side / 2, size, 0, 2 * Math.PI);
+    pen.fill();
+    marks.set(key, picture);
+  }
+  return marks.get(key);
 }
 
 // The server's own address, above that of the page: where Streamlit's scripts come from.
@@ -133,6 +205,7 @@ class Explorer {
       this.charts.forEach(chart => this.detach(chart));
       this.charts = data.charts.map(key => new Chart(key));
     }
+    for (const chart of this.charts) this.offer(chart, data.points[chart.key]);
     const address = new URL(data.images, serverAddress()).href;
     if (address !== this.address) this.failed = 0;
     this.address = address;
@@ -144,6 +217,7 @@ class Explorer {
     clearInterval(this.timer);
     clearTimeout(this.rest);
     this.asking?.abort();
+    this.charts.forEach(chart => this.offer(chart, undefined));
     removeEventListener("scroll", this.place, true);
     removeEventListener("resize", this.place);
     this.charts.forEach(chart => this.detach(chart));
@@ -179,7 +253,8 @@ class Explorer {
     const drawn = () => this.drawSoon(chart);
     const clicked = event => {
       const row = event.points.find(point => point.customdata !== undefined)?.customdata;
-      if (row !== undefined) this.show({ chart, row: Number(row) });
+      const isOwn = Date.now() - (chart.clickedFurther ?? 0) > 10 * AFTER_CHART;
+      if (row !== undefined && isOwn) this.show({ chart, row: Number(row) });
       this.panel.focus({ preventScroll: true }); // the arrow keys go on from here
     };
     const selected = () => {
@@ -189,7 +264,7 @@ class Explorer {
     chart.plot = plot;
     chart.handlers = {
       plotly_click: clicked, plotly_selected: selected, plotly_deselect: selected, plotly_afterplot: drawn,
-      plotly_relayouting: drawn,
+      plotly_relayouting: drawn, plotly_relayout: () => this.lookSoon(chart),
     };
     for (const [name, handler] of Object.entries(chart.handlers)) plot.on(name, handler);
     // Not plotly_hover: it is silent inside a box or lasso that was drawn.
@@ -197,10 +272,13 @@ class Explorer {
     chart.left = () => this.leave();
     plot.addEventListener("mousemove", chart.pointed);
     plot.addEventListener("mouseleave", chart.left);
+    chart.pressed = event => this.pressDot(chart, event);
+    plot.addEventListener("pointerdown", chart.pressed, true);
     plot.querySelector(".svg-container").append(chart.canvas);
     this.draw(chart);
     this.placeCard();
     this.askSoon();
+    this.lookSoon(chart);
   }
 
   detach(chart) {
@@ -208,6 +286,7 @@ class Explorer {
     for (const [name, handler] of Object.entries(chart.handlers)) chart.plot.removeListener?.(name, handler);
     chart.plot.removeEventListener("mousemove", chart.pointed);
     chart.plot.removeEventListener("mouseleave", chart.left);
+    chart.plot.removeEventListener("pointerdown", chart.pressed, true);
     chart.canvas.remove();
     chart.plot = chart.traces = null;
     if (this.current?.chart === chart) this.show(null);
@@ -237,6 +316,16 @@ class Explorer {
     const central = replaced ? nearest(seen, chart.area().centre, CENTRAL) : [];
     const side = Math.min(56, Math.max(24, 0.7 * Math.sqrt((xaxis._length * yaxis._length) / (seen.length || 1))));
     chart.layer = new Set(central.map(dot => dot.row));
+    for (const dot of seen) {
+      if (dot.trace === undefined) continue; // the chart draws it
+      const picture = mark(dot.colour, (chart.size / 2) * scale, dot.pale), side = picture.width / scale;
+      pen.drawImage(picture, dot.left - side / 2, dot.top - side / 2, side, side);
+    }
+    // The density below says nothing where every dot in view is drawn.
+    const visibility = chart.isComplete() ? "hidden" : "";
+    for (const density of chart.plot.querySelectorAll(".imagelayer image")) density.style.visibility = visibility;
+    canvas.dataset.further = chart.further.length; // how many there are of the region that was asked for
+    canvas.dataset.region = Object.values(chart.region ?? {});
     this.note.hidden = !this.layerRows().some(row => this.images.get(row)?.is_reconstruction);
     const dot = this.current && seen.find(one => one.row === this.current.row);
     for (const other of central.reverse()) {
@@ -246,6 +335,65 @@ class Explorer {
     const bitmap = chart.layer.has(dot.row) && this.images.get(dot.row)?.bitmap;
     if (bitmap) drawImage(pen, bitmap, { ...dot, pale: false }, side); // on top of the others
     drawRing(pen, dot, bitmap ? 0.75 * side : 7);
+  }
+
+  // ---- dots that a chart leaves out
+
+  // `address`: where they are; undefined of a chart that draws all.
+  offer(chart, address) {
+    const whole = address && new URL(address, serverAddress()).href;
+    if (whole === chart.address) return;
+    chart.looking?.abort();
+    Object.assign(chart, { address: whole, further: [], region: null, traces: null, looking: null });
+    this.lookSoon(chart);
+  }
+
+  lookSoon(chart) {
+    clearTimeout(chart.settled);
+    if (chart.address) chart.settled = setTimeout(() => this.look(chart), SETTLED);
+  }
+
+  // Ask for the dots in view and a little around it, unless all of them are there.
+  async look(chart) {
+    if (!chart.plot || !chart.address) return;
+    if (chart.isComplete()) return;
+    const { west, east, south, north } = chart.view();
+    const right = AROUND_VIEW * (east - west), up = AROUND_VIEW * (north - south);
+    const region = { west: west - right, east: east + right, south: south - up, north: north + up };
+    chart.looking?.abort();
+    const looking = (chart.looking = new AbortController()), { address } = chart;
+    try {
+      const answer = await fetch(`${address}?${new URLSearchParams(region)}`, { signal: looking.signal });
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const buffer = await answer.arrayBuffer();
+      if (looking.signal.aborted) return;
+      chart.further = readDots(buffer);
+      chart.region = { ...region, complete: new Uint32Array(buffer, 4, 1)[0] === 0 };
+    } catch {
+      return; // the next movement asks again
+    }
+    chart.traces = null;
+    this.drawSoon(chart);
+    this.askSoon();
+  }
+
+  // A click on a further dot, which the chart does not know: press and release in one place, nearest to such a dot.
+  pressDot(chart, down) {
+    if (!chart.further.length || down.button || !down.target.closest?.(".nsewdrag")) return; // legend, buttons
+    const released = up => {
+      removeEventListener("pointerup", released, true);
+      removeEventListener("pointercancel", released, true);
+      const moved = Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY);
+      if (up.type !== "pointerup" || !chart.plot || moved > STILL) return;
+      const area = chart.area(), at = { left: up.clientX - area.left, top: up.clientY - area.top };
+      const [dot] = nearest(chart.inView(), at, 1);
+      if (dot?.trace === undefined || Math.hypot(dot.left - at.left, dot.top - at.top) > REACH) return;
+      chart.clickedFurther = Date.now();
+      this.show({ chart, row: dot.row });
+      setTimeout(() => this.trigger("clicked", { chart: chart.key, row: dot.row }), AFTER_CHART);
+    };
+    addEventListener("pointerup", released, true);
+    addEventListener("pointercancel", released, true);
   }
 
   // ---- the current dot

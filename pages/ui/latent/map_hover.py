@@ -2,24 +2,27 @@
 
 The charts stay those of st.plotly_chart. A component of the page (map_hover.js) listens to them and asks this app for
 images, a few at a time (pages/ui/map_route.py). No part of the page runs for that, and the selection is not touched.
+Of a chart that draws only some of its points it draws those in view as well (map_detail.py).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
+from starlette.responses import JSONResponse
 
-from pages.ui import map_route, images
+from pages.ui import images, map_route
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap
 
 SIDE = 128  # pixels of an image
 BATCH = 4  # images that are prepared together: a VAE draws several as fast as one
+MAX_ROWS = 100  # in a request
 SECONDS = 0.1  # after which no further images are prepared for one request
 _FILES = Path(__file__).parent
 _component = st.components.v2.component(
@@ -28,6 +31,21 @@ _component = st.components.v2.component(
     css=(_FILES / "map_hover.css").read_text("utf-8"),
     js=(_FILES / "map_hover.js").read_text("utf-8"),
 )
+
+
+@dataclass(frozen=True)
+class ShownChart:
+    """A chart of the page, as the component is told of it.
+
+    Attributes:
+        side: "a" or "b".
+        key: of its widget.
+        points: the address of its further points; None where it draws all.
+    """
+
+    side: str
+    key: str
+    points: str | None
 
 
 @dataclass(frozen=True)
@@ -49,27 +67,42 @@ class HoverImage:
     is_reconstruction: bool
 
 
-def draw_hover(first: LoadedMap, sides: str) -> None:
-    """The component for the charts in the containers "chart-a" and "chart-b", inside the fragment with the charts.
+def draw_hover(first: LoadedMap, charts: Sequence[ShownChart]) -> None:
+    """The component for these charts, inside the fragment that draws them.
 
     Args:
         first: the map whose dataset has the images.
-        sides: "a" or "ab".
+        charts: one or two.
     """
     key = f"hover-{first.run_id}-{len(first.points)}"
     source = map_route.offer(
-        "map-images", lambda rows: entries(first, rows), (first.run_id, first.version)
+        map_route.IMAGES,
+        "map-images",
+        lambda query: answer(first, query),
+        (first.run_id, first.version),
     )
+    places = {chart_key(chart.side): chart for chart in charts}
     _component(
         key=key,
-        data={"charts": [chart_key(side) for side in sides], "images": source.address},
+        data={
+            "charts": list(places),
+            "images": source.address,
+            "points": {name: chart.points for name, chart in places.items() if chart.points},
+        },
         on_chosen_change=lambda: _choose(first, key),
+        on_clicked_change=lambda: _choose_in_chart(first, key, places),
     )
 
 
-def entries(first: LoadedMap, rows: list[int]) -> list[dict[str, Any]]:
-    """`hover_images` as they are sent."""
-    return [asdict(image) for image in hover_images(first, rows)]
+def answer(first: LoadedMap, query: map_route.Query) -> JSONResponse:
+    """JSON [{row, …}, …] of the rows that `query` names: ?rows=1,2. Raises BadQuery."""
+    try:
+        rows = [int(row) for row in query.get("rows", "").split(",")]
+    except ValueError:
+        rows = []
+    if not 0 < len(rows) <= MAX_ROWS:
+        raise map_route.BadQuery(f"rows: 1 to {MAX_ROWS} numbers, separated by commas.")
+    return JSONResponse([asdict(image) for image in hover_images(first, rows)])
 
 
 def chart_key(side: str) -> str:
@@ -122,3 +155,11 @@ def _choose(first: LoadedMap, key: str) -> None:
     row = st.session_state[key].get("chosen")
     if row in set(first.points["row"]):
         selection.select(first, [row], "keyboard")
+
+
+def _choose_in_chart(first: LoadedMap, key: str, places: Mapping[str, ShownChart]) -> None:
+    """Select the image whose dot, one that the component drew, was clicked."""
+    clicked = st.session_state[key].get("clicked") or {}
+    chart = places.get(str(clicked.get("chart")))
+    if chart is not None and clicked.get("row") in set(first.points["row"]):
+        selection.select(first, [clicked["row"]], selection.dot_of(chart.key))

@@ -31,17 +31,20 @@ def draw_maps(
         settings = filters.draw_filters(first, second, about=map_chart.explain)
         rows = selection.selected_rows(first)
         height = HEIGHT_ALONE if second is None else HEIGHT_OF_TWO
+        charts = []
         columns = st.columns([5, 3] if second is None else 2, gap="medium")
         for column, loaded, side in zip(columns, (first, second), "ab", strict=True):
             if loaded is not None:
                 place = upload.place_upload(workspace, own, loaded, settings.method)
                 with column, st.container(key=map_hover.chart_key(side)):
-                    map_chart.draw_map(first, loaded, settings, rows, side, height, place)
+                    charts.append(
+                        map_chart.draw_map(first, loaded, settings, rows, side, height, place)
+                    )
         if second is None:
             with columns[0]:
                 map_table.draw_table(first, settings.mask)
         with columns[1] if second is None else st.container():
-            map_hover.draw_hover(first, "a" if second is None else "ab")
+            map_hover.draw_hover(first, charts)
             if own is not None:
                 upload.draw_upload(workspace, own, first, second)
             if rows or own is None:

@@ -49,11 +49,8 @@ def draw_selection(
     if len(rows) == 1:
         _draw_image(first, second, rows[0], wide)
         return
-    if drawn := selection.current().drawn:
-        st.caption(
-            f"Counted among the {drawn[0]:,} points that are drawn, of {drawn[1]:,}: a box or lasso chooses no "
-            "others."
-        )
+    if selection.current().beyond:
+        st.caption("All images inside are chosen, also those that the map does not draw.")
     _draw_images(first, rows, wide)
 
 

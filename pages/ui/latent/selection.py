@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
 
+from derm_core.insight.regions import Region
 from pages.ui.latent.loaded_map import LoadedMap
+from pages.ui.latent.map_detail import MapDetail
 
 KEY, VISITED, RINGED = "map-selection", "map-visited", "map-rings"
 CLEARED = "cleared"
@@ -26,7 +29,7 @@ class Selection:
         rows: manifest rows.
         source: where they were selected: a chart's key, "table", "line", "search", "address" or CLEARED.
         image: id of a single selected image, which is part of the address.
-        drawn: (points that the chart draws, of how many), where it does not draw all.
+        beyond: whether a box or lasso selected images that its chart does not draw.
         table_version: changes when another source than the table selects, which takes the table's ticks back.
         chart_version: changes when the selection is cleared from outside the charts, which then start afresh.
     """
@@ -35,7 +38,7 @@ class Selection:
     rows: tuple[int, ...] = ()
     source: str = ""
     image: str | None = None
-    drawn: tuple[int, int] | None = None
+    beyond: bool = False
     table_version: int = 0
     chart_version: int = 0
 
@@ -57,9 +60,7 @@ def selected_rows(first: LoadedMap) -> list[int]:
     return [row for row in current().rows if row in on_map]
 
 
-def select(
-    first: LoadedMap, rows: Sequence[int], source: str, drawn: tuple[int, int] | None = None
-) -> None:
+def select(first: LoadedMap, rows: Sequence[int], source: str, beyond: bool = False) -> None:
     """Select these manifest rows; see `Selection`. One image alone becomes part of the address."""
     rows = tuple(dict.fromkeys(int(row) for row in rows))
     ids = first.points.loc[first.points["row"].isin(rows[:1]), "image_id"]
@@ -70,7 +71,7 @@ def select(
         rows,
         source,
         image,
-        drawn,
+        beyond,
         before.table_version + (source != "table"),
         before.chart_version + (source == CLEARED),
     )
@@ -99,9 +100,28 @@ def clicked_rows(key: str) -> list[int]:
     return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
 
 
-def select_in_chart(first: LoadedMap, key: str, drawn: tuple[int, int]) -> None:
-    """Callback of a chart. drawn: (points that it draws, of how many)."""
-    select(first, clicked_rows(key), key, drawn if drawn[0] < drawn[1] else None)
+def dot_of(key: str) -> str:
+    """The source of what was selected by a dot that the page's script drew in the chart `key`: it has a ring there."""
+    return f"{key}, a further dot"
+
+
+def select_in_chart(first: LoadedMap, key: str, detail: MapDetail | None) -> None:
+    """Callback of a chart. detail: all of its points, where it does not draw all: a box or lasso selects among them."""
+    boxes, outlines = drawn_outlines(key)
+    if detail is not None and (boxes or outlines):
+        select(first, detail.inside(boxes, outlines, clicked_rows(key)), key, beyond=True)
+    else:
+        select(first, clicked_rows(key), key)
+
+
+def drawn_outlines(key: str) -> tuple[list[Region], list[np.ndarray]]:
+    """The boxes and lassos that are drawn in the chart `key`; of a lasso its corners (k, 2)."""
+    drawn = (st.session_state.get(key) or {}).get("selection", {})
+    boxes = [
+        Region(min(box["x"]), max(box["x"]), min(box["y"]), max(box["y"]))
+        for box in drawn.get("box", [])
+    ]
+    return boxes, [np.array([one["x"], one["y"]]).T for one in drawn.get("lasso", [])]
 
 
 def select_in_table(first: LoadedMap, key: str, rows: Sequence[int]) -> None:
@@ -113,6 +133,7 @@ def select_in_table(first: LoadedMap, key: str, rows: Sequence[int]) -> None:
 def rows_to_ring(key: str, selected: list[int]) -> list[int]:
     """The rows with rings in the chart `key`: those selected elsewhere, or its earlier ones."""
     rings = st.session_state.setdefault(RINGED, {})
-    if current().source != key or not clicked_rows(key):
+    in_chart = current().source == key and bool(clicked_rows(key))
+    if not in_chart and current().source != dot_of(key):
         rings[key] = list(selected)
     return rings.setdefault(key, [])
