@@ -6,6 +6,8 @@
     select_s             from a click on a dot to the name of its image, median; select_box_s, select_lasso_s: from
                          the end of a box or lasso to what is in it; lasso_images: how many the last lasso
                          chose
+    zoom_s               from the end of a zoom to the points of the region that the chart does not draw, median;
+                         zoom_points: how many these are; both null where it draws all
     figure_mb            the largest message with a map's figure
     page_heap_mb         JavaScript's memory of a tab with one map, garbage collected
     drawn                points of a map; `said`: what the page says where they are fewer than the images
@@ -21,7 +23,7 @@
                          outliers
     missed               which of these miss their limit
 
-For 100,000 images: python -m benchmarks latent --images 100000 --repeats 5 --umap-repeats 0 --json
+For 400,000 images: python -m benchmarks latent --images 400000 --repeats 5 --umap-repeats 0 --json
 """
 
 from __future__ import annotations
@@ -43,10 +45,12 @@ from derm_core.workspace import Workspace
 from pages.ui.map_scatter import MAP_LIMIT
 
 from ._latent_maps import MODEL, furnish, keep_features, noise
+from ._latent_zoom import zooms
 
 MANY_LIMITS = {
     "open_s": 3.0,
     "select_s": 1.0,
+    "zoom_s": 0.5,
 }  # ours, for "still usable": a map of more images than are drawn
 LIMITS = {
     "open_s": 1.5,
@@ -158,6 +162,7 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
             single = [opened(tab, alone, drawn, messages) for _ in range(repeats)]
             both = [opened(tab, pair, 2 * drawn, messages) for _ in range(repeats)]
             measured = selections(context, alone, drawn, repeats)
+            measured |= zoomed(context, alone, drawn, images, repeats)
             measured |= {
                 "place_page_ms": place_page_ms(context, alone, drawn, repeats),
                 "traverse_page_ms": traverse_page_ms(
@@ -245,6 +250,19 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
         "select_lasso_s": statistics.median(lassos[1:]),
         **result,
     }
+
+
+def zoomed(context, address: str, points: int, images: int, repeats: int) -> dict:
+    """`zooms`, of a map whose chart does not draw all."""
+    if points == images:
+        return {"zoom_s": None, "zoom_points": None}
+    tab = context.new_page()
+    tab.set_default_timeout(120_000)
+    tab.goto(address)
+    _until_drawn(tab, points)
+    result = zooms(tab, repeats)
+    tab.close()
+    return result
 
 
 def _drawn_round(tab, left: float, top: float, corners: list[tuple[int, int]]) -> float:
@@ -378,6 +396,7 @@ def place_ms(workspace: Workspace, run_id: str) -> float:
     import torch
 
     from derm_core.config import EmbedConfig
+    from derm_core.config.shared import ImageForm
     from derm_core.insight.placement import Placer
     from derm_core.insight.saved_map import read_map
     from derm_core.study.arms import build_extractors
@@ -391,7 +410,12 @@ def place_ms(workspace: Workspace, run_id: str) -> float:
     width = extractor.features(torch.from_numpy(image)).shape[1]
     space = rng.normal(size=(len(saved.points), width)).astype(np.float32)
     placer = Placer(
-        saved, 64, extractor, space, np.zeros(width, np.float32), np.ones(width, np.float32)
+        saved,
+        ImageForm(64),
+        extractor,
+        space,
+        np.zeros(width, np.float32),
+        np.ones(width, np.float32),
     )
     return median_ms(lambda: placer.place(image))
 
