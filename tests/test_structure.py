@@ -86,9 +86,17 @@ def test_few_imports_stand_inside_functions():
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    assert len(inside) <= 25, sorted(inside)
+    assert len(inside) <= 26, sorted(inside)
     elsewhere = {module.split(".")[0] for _, _, module in inside} - set(PRODUCT)
-    assert elsewhere <= {"torch", "torchvision", "timm", "umap", "plotly", "pillow_heif"}
+    assert elsewhere <= {
+        "torch",
+        "torchvision",
+        "timm",
+        "umap",
+        "pynndescent",
+        "plotly",
+        "pillow_heif",
+    }
 
 
 def test_files_and_functions_are_short():

@@ -19,7 +19,7 @@ from ..data.near_duplicates import (
 )
 from ..data.own_files import OwnFiles
 from ..stats.feature_space import SHOWN_NEIGHBOURS, FeatureSpace
-from ..stats.neighbours import nearest
+from ..stats.neighbours import nearest_in_each
 from .label_errors import label_errors, out_of_fold
 from .saved_map import IssueCounts
 
@@ -80,13 +80,13 @@ def find_issues(
         images: the store's, uint8 (N, S, S, 3).
         space: of the n images.
         other_spaces: further standardised features (n, D'), which propose near-duplicates as well.
-        seed: of the folds that labels are checked in.
+        seed: of the folds that labels are checked in, and of approximate neighbours.
         report: called with (pairs compared, of how many).
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
     count = min(SHOWN_NEIGHBOURS, space.positions.shape[1])
-    others = [nearest(features, count)[0] for features in other_spaces]
+    others = [positions for positions, _ in nearest_in_each(other_spaces, count, seed)]
     proposed = _of_interest(candidates([space.positions, *others]), groups, known)
     read = OwnFiles(dataset.frame["path"].tolist())
     alike = near_duplicates(images, read, rows, proposed, report)

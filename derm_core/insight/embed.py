@@ -36,6 +36,7 @@ from ..stats.feature_space import (
     vote_outside_group,
 )
 from ..stats.neighbours import (
+    is_approximate,
     nearest,
     neighbourhood_preservation,
     principal_axes,
@@ -164,14 +165,14 @@ def draw_pca(
     save_map(run, info, points)
     wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
     positions, distances = yield from in_background(
-        lambda report: nearest(features, search_depth(groups, wanted)), "Neighbours"
+        lambda report: nearest(features, search_depth(groups, wanted), config.seed), "Neighbours"
     )
     space = FeatureSpace(features, positions, distances)
     save_neighbours(run, data.rows, positions, distances)
     quality = _space_quality(data, space, config.seed)
     for name, value in _layout_quality(space, pca, config.seed).items():
         quality |= {name: None, f"{name}_pca": value}
-    info = replace(info, quality=quality)
+    info = replace(info, quality=quality, approximate_neighbours=is_approximate(len(features)))
     save_map(run, info, points)
     yield log(
         "The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute."

@@ -59,6 +59,8 @@ class MapInfo:
     Attributes:
         params: the run's EmbedConfig, with the input size that its extractor read.
         interpolation: filter that resized these images, see `ImageForm`.
+        approximate_neighbours: whether neighbours are those of an approximate index; those of earlier
+            versions are exact.
         space: "pooled" features or "mu", posterior means.
         images: on the map.
         expected: how many it will show; None where these are all.
@@ -84,6 +86,7 @@ class MapInfo:
     trouble: IssueCounts | None = None
     marks: tuple[str, ...] = optional(())
     interpolation: str = optional("bicubic")
+    approximate_neighbours: bool = optional(False)
 
 
 @dataclass(frozen=True)

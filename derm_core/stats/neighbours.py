@@ -5,13 +5,18 @@ Apart from `feature_space`, which needs no scikit-learn and opens quickly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 
 from ..seeds import stream_seed
+from .approximate_neighbours import Neighbours, approximate_neighbours
 from .feature_space import TRUST_SAMPLE
+
+APPROXIMATE_FROM = 20_000  # rows; the time of an exact search grows with their square
 
 
 def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
@@ -22,8 +27,36 @@ def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
     return points, [float(share) for share in pca.explained_variance_ratio_]
 
 
-def nearest(space_nd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances."""
+def is_approximate(rows: int) -> bool:
+    """Whether neighbours among so many rows are those of an approximate index."""
+    return rows >= APPROXIMATE_FROM
+
+
+def nearest(space_nd: np.ndarray, count: int, seed: int = 0) -> Neighbours:
+    """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances.
+
+    Exact below APPROXIMATE_FROM rows.
+
+    Args:
+        space_nd: (n, D).
+        count: of neighbours of each row, fewer than n.
+        seed: of the approximate index.
+
+    Raises:
+        RunError: the process of the approximate index ended early.
+    """
+    return nearest_in_each([space_nd], count, seed)[0]
+
+
+def nearest_in_each(spaces: Sequence[np.ndarray], count: int, seed: int = 0) -> list[Neighbours]:
+    """`nearest` in several spaces of the same rows."""
+    if not spaces or not is_approximate(len(spaces[0])):
+        return [exact_neighbours(space_nd, count) for space_nd in spaces]
+    return list(approximate_neighbours(spaces, count, seed))
+
+
+def exact_neighbours(space_nd: np.ndarray, count: int) -> Neighbours:
+    """`nearest` by all distances."""
     neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd)
     distances, positions = neighbours.kneighbors()
     return positions, distances.astype(np.float32)

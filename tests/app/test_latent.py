@@ -360,6 +360,13 @@ def test_two_layouts_of_one_space_have_its_neighbours_once(open_page, workspace,
     assert len(app.image) == 1 + 8 and "in both spaces" not in text(app)
 
 
+def test_the_page_says_where_neighbours_are_approximate(open_page, workspace, mapped):
+    assert "approximately: now and then" not in text(open_page("latent", run=mapped, image="i007"))
+    path = workspace.run(mapped).map_info
+    write_json(path, read_json(path) | {"approximate_neighbours": True})
+    assert "approximately: now and then" in text(open_page("latent", run=mapped, image="i007"))
+
+
 @pytest.mark.slow
 def test_a_map_that_was_not_aligned_can_be(open_page, workspace, mapped, beside):
     app = open_page("latent", run=mapped, beside=beside)

@@ -26,6 +26,7 @@ from derm_core.insight.saved_map import read_map
 from derm_core.insight.traversal_sources import open_traversal
 from derm_core.insight.umap_layout import EpochFile, ready_for_umap, umap_layout
 from derm_core.nets.vae import build_vae, save_vae
+from derm_core.stats import neighbours
 from derm_core.stats.feature_space import FeatureSpace
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
@@ -366,6 +367,29 @@ def test_features_of_which_no_map_can_be_drawn_are_refused(workspace, run, featu
     with pytest.raises(DataError, match=reason):
         list(draw_pca(EmbedConfig(**CONFIG), data, run))
     assert not run.map_info.exists()
+
+
+def test_a_map_says_whether_its_neighbours_are_approximate(workspace, run, monkeypatch):
+    dataset = load_dataset(workspace, "little")
+    split = split_dataset(dataset.labels, dataset.groups, 0)
+    features = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    data = MapData(dataset, np.arange(60), split, features, "ImageNet")
+    list(draw_pca(EmbedConfig(**CONFIG), data, run))
+    exact = read_map(workspace, run.id)
+    assert not exact.info.approximate_neighbours
+
+    seeds = []
+
+    def approximate(spaces, count, seed):
+        seeds.append(seed)
+        return [neighbours.exact_neighbours(space, count) for space in spaces]
+
+    monkeypatch.setattr(neighbours, "APPROXIMATE_FROM", 60)
+    monkeypatch.setattr(neighbours, "approximate_neighbours", approximate)
+    list(draw_pca(EmbedConfig(**CONFIG, seed=5), data, run))
+    large = read_map(workspace, run.id)
+    assert large.info.approximate_neighbours and seeds == [5]
+    assert np.array_equal(large.neighbours, exact.neighbours)
 
 
 @pytest.mark.slow

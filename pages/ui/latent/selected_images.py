@@ -93,6 +93,10 @@ def _draw_neighbours(first: LoadedMap, second: LoadedMap | None, image_id: str, 
         if not rows:
             st.caption("They are looked up once the PCA of all images is there.")
         nearest.append(set(rows))
+    if any(loaded.info.approximate_neighbours for loaded in spaces):
+        st.caption(
+            "With so many images neighbours are looked up approximately: now and then one of the nearest is missing."
+        )
     if len(nearest) == 2:
         st.caption(
             f"{len(nearest[0] & nearest[1])} of these {NEAREST} are the same in both spaces. Neighbours are looked up "
