@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LIMIT_GB = 3.0
@@ -30,15 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Watch:
-    """A context in which the largest value of `sample()` (bytes by name) is kept in `peak`."""
+    """A context in which the largest value of `sample()` (bytes by name) is kept in `peak`.
 
-    def __init__(self, sample: Callable[[], dict[str, int]]):
-        self.sample, self.peak = sample, sample()
+    every: seconds between two samples.
+    """
+
+    def __init__(self, sample: Callable[[], dict[str, int]], every: float = SAMPLE_SECONDS):
+        self.sample, self.peak, self.every = sample, sample(), every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def _look(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
+        while not self._over.wait(self.every):
             for name, value in self.sample().items():
                 self.peak[name] = max(self.peak[name], value)
 
@@ -60,17 +63,27 @@ def own_memory() -> dict[str, int]:
 
 def tree_memory(root: int) -> dict[str, int]:
     """Bytes of anonymous pages of a process and all its descendants; pages that they share count once."""
-    total, waiting = 0, [root]
-    while waiting:
-        process = Path(f"/proc/{waiting.pop()}")
+    total = 0
+    for process in descendants(root):
         try:
             for line in (process / "smaps_rollup").read_text(encoding="ascii").splitlines():
                 total += _kilobytes(line.partition(":")[2]) if line.startswith("Pss_Anon:") else 0
+        except OSError:  # it has just ended
+            continue
+    return {"anonymous": total}
+
+
+def descendants(root: int) -> Iterator[Path]:
+    """The folders in /proc of a process and all its descendants."""
+    waiting = [str(root)]
+    while waiting:
+        process = Path(f"/proc/{waiting.pop()}")
+        yield process
+        try:
             for task in (process / "task").iterdir():
                 waiting += (task / "children").read_text(encoding="ascii").split()
         except OSError:  # it has just ended
             continue
-    return {"anonymous": total}
 
 
 def _kilobytes(text: str) -> int:
