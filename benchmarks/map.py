@@ -110,7 +110,7 @@ def parts(files: RunFiles) -> set[str]:
         "pca_all_s": info.get("expected") is None,
         "umap_s": info["quality"].get("trustworthiness") is not None,
         "predictions_s": bool(info.get("opinions")),
-        "issues_s": info.get("trouble") is not None,
+        "issues_s": info.get("trouble") is not None and not info["trouble"].get("pairs_left"),
     }
     return {name for name, is_there in there.items() if is_there}
 

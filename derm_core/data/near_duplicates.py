@@ -161,23 +161,39 @@ def near_duplicates(
     Raises:
         RunError: a process that compares pictures was killed.
     """
-    pairs = candidates.pairs
-    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
-    results = [DuplicatePairs(np.zeros((0, 2), int), *np.zeros((3, 0)))]
-    done = 0
-    for chunk, result in zip(chunks, _compared(chunks, images, read, rows), strict=True):
-        results.append(result)
-        done += len(chunk)
-        report(done, len(pairs))
-    joined, scores, angles, stretches = (
-        np.concatenate([getattr(result, part.name) for result in results])
-        for part in fields(DuplicatePairs)
-    )
-    is_first = np.isin(_keys(joined), _keys(pairs[candidates.is_first]))
-    agree = (scores >= LEAST_SECOND) | is_first
-    return DuplicatePairs(
-        joined[agree], scores[agree], (angles[agree] + 180) % 360 - 180, stretches[agree]
-    )
+    comparison = Comparison(candidates)
+    for done in comparison.steps(images, read, rows):
+        report(done, len(candidates.pairs))
+    return comparison.alike()
+
+
+class Comparison:
+    """Pairs that are compared one part after the other, as `near_duplicates` does, and what agrees so far."""
+
+    def __init__(self, candidates: CandidatePairs) -> None:
+        self.candidates = candidates
+        self._results = [DuplicatePairs(np.zeros((0, 2), int), *np.zeros((3, 0)))]
+
+    def steps(self, images: np.ndarray, read: Read, rows: np.ndarray) -> Iterator[int]:
+        """How many pairs have been compared, after each part. Arguments and errors as of `near_duplicates`."""
+        pairs, done = self.candidates.pairs, 0
+        chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+        for chunk, result in zip(chunks, _compared(chunks, images, read, rows), strict=True):
+            self._results.append(result)
+            done += len(chunk)
+            yield done
+
+    def alike(self) -> DuplicatePairs:
+        """The pairs that agree, of those compared so far."""
+        joined, scores, angles, stretches = (
+            np.concatenate([getattr(result, part.name) for result in self._results])
+            for part in fields(DuplicatePairs)
+        )
+        first = self.candidates.pairs[self.candidates.is_first]
+        agree = (scores >= LEAST_SECOND) | np.isin(_keys(joined), _keys(first))
+        return DuplicatePairs(
+            joined[agree], scores[agree], (angles[agree] + 180) % 360 - 180, stretches[agree]
+        )
 
 
 def _compared(

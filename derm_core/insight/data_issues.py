@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,12 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.manifest import Dataset
-from ..data.near_duplicates import (
-    CandidatePairs,
-    DuplicatePairs,
-    candidates,
-    near_duplicates,
-)
+from ..data.near_duplicates import CandidatePairs, Comparison, DuplicatePairs, candidates
 from ..data.own_files import OwnFiles
 from ..stats.feature_space import SHOWN_NEIGHBOURS, FeatureSpace
 from ..stats.neighbours import nearest_in_each
@@ -28,6 +24,7 @@ NOT_FOUND = (
     "The dataset lists this pair, and both are one group; the pictures themselves do not agree "
     "enough to be found."
 )
+FIRST_PAUSE = 10.0  # seconds until what was found is saved; twice as many each time
 FENCE = 3.0  # outliers lie this many interquartile ranges above the upper quartile, in log distance
 
 
@@ -70,6 +67,7 @@ def find_issues(
     other_spaces: Sequence[np.ndarray],
     seed: int,
     report: Callable[[int, int], None],
+    save: Callable[[DataIssues], None] = lambda issues: None,
 ) -> DataIssues:
     """Look for issues among images of a dataset.
 
@@ -82,33 +80,63 @@ def find_issues(
         other_spaces: further standardised features (n, D'), which propose near-duplicates as well.
         seed: of the folds that labels are checked in, and of approximate neighbours.
         report: called with (pairs compared, of how many).
+        save: called with what is known so far: once labels and outliers are, then from time to time while
+            pairs are compared, less and less often.
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
-    count = min(SHOWN_NEIGHBOURS, space.positions.shape[1])
-    others = [positions for positions, _ in nearest_in_each(other_spaces, count, seed)]
-    proposed = _of_interest(candidates([space.positions, *others]), groups, known)
-    read = OwnFiles(dataset.frame["path"].tolist())
-    alike = near_duplicates(images, read, rows, proposed, report)
-    duplicates, known_found = _duplicates(alike, rows, split, known)
     doubted, confused, random = _label_errors(
         space.features, rows, labels, groups, dataset.classes, seed
     )
-    outliers = _outliers(space.distances, rows)
-    issues = [*duplicates, *doubted, *outliers]
+    others = [*doubted, *_outliers(space.distances, rows)]
+    comparison = Comparison(_candidates(space, other_spaces, groups, known, seed))
+    pairs = len(comparison.candidates.pairs)
+
+    def issues(compared: int) -> DataIssues:
+        is_end = compared == pairs
+        alike = comparison.alike()
+        duplicates, listed_found = _duplicates(alike, rows, split, known, is_end)
+        counts = IssueCounts(
+            near_duplicate=len(duplicates),
+            label_error=len(doubted),
+            outlier=len(others) - len(doubted),
+            across_splits=sum(issue.across_splits for issue in duplicates),
+            confused_labels=confused,
+            random_labels=random,
+            known_pairs=len(known) if known and is_end else None,
+            found=listed_found if known and is_end else None,
+            pairs_left=pairs - compared,
+        )
+        return DataIssues(_table([*duplicates, *others]), counts)
+
+    pause, started = FIRST_PAUSE, time.monotonic()
+    if pairs:
+        save(issues(0))
+    for compared in comparison.steps(images, OwnFiles(dataset.frame["path"].tolist()), rows):
+        report(compared, pairs)
+        if time.monotonic() - started > pause and compared < pairs:
+            save(issues(compared))
+            pause, started = 2 * pause, time.monotonic()
+    return issues(pairs)
+
+
+def _candidates(
+    space: FeatureSpace,
+    other_spaces: Sequence[np.ndarray],
+    groups: np.ndarray,
+    known: set[tuple[int, int]],
+    seed: int,
+) -> CandidatePairs:
+    """The pairs to compare: neighbours in any of the spaces. seed: of approximate neighbours."""
+    count = min(SHOWN_NEIGHBOURS, space.positions.shape[1])
+    others = [positions for positions, _ in nearest_in_each(other_spaces, count, seed)]
+    return _of_interest(candidates([space.positions, *others]), groups, known)
+
+
+def _table(issues: Sequence[DataIssue]) -> pd.DataFrame:
     table = pd.DataFrame(issues, columns=[field.name for field in fields(DataIssue)])
-    counts = IssueCounts(
-        near_duplicate=len(duplicates),
-        label_error=len(doubted),
-        outlier=len(outliers),
-        across_splits=sum(issue.across_splits for issue in issues),
-        confused_labels=confused,
-        random_labels=random,
-        known_pairs=len(known) or None,
-        found=known_found if known else None,
-    )
     types = {"row": np.int64, "other": np.int64, "score": float, "across_splits": bool}
-    return DataIssues(table.astype(types), counts)
+    return table.astype(types)
 
 
 def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
@@ -145,10 +173,16 @@ def _duplicates(
     rows: np.ndarray,
     split: np.ndarray,
     known: set[tuple[int, int]],
+    is_end: bool,
 ) -> tuple[list[DataIssue], int]:
-    """Pairs that agree, and all that the source lists; and how many of the listed were found.
+    """Pairs that agree, and how many that the source lists were found; at the end its others as well, which stand last.
 
-    Listed pairs that were not found stand last.
+    Args:
+        alike: pairs of positions.
+        rows: (n,) manifest rows.
+        split: (n,) indices into SPLITS.
+        known: pairs that the source lists.
+        is_end: whether all pairs were compared.
     """
     issues, listed_found = [], set()
     for (a, b), score, angle, stretch in zip(
@@ -169,7 +203,7 @@ def _duplicates(
             DataIssue("near_duplicate", rows[a], rows[b], float(score), None, reason, across)
         )
     issues.sort(key=lambda issue: -issue.score)
-    for a, b in sorted(known - listed_found):
+    for a, b in sorted(known - listed_found) if is_end else ():
         across = bool(split[a] != split[b])
         issues.append(DataIssue("near_duplicate", rows[a], rows[b], 0.0, None, NOT_FOUND, across))
     return issues, len(listed_found)

@@ -45,11 +45,11 @@ from ..stats.neighbours import (
 )
 from ..workspace import RunFiles, Workspace
 from .align import fixed_places, open_fixed_map, start_from, turn_onto
-from .data_issues import find_issues
+from .data_issues import DataIssues, find_issues
 from .factors import PREFIX, factor_table
 from .map_data import MapData, map_data, marks_of_models
 from .map_predictions import MapPredictions, predict_map
-from .saved_map import MapInfo, SavedMap, save_map, save_neighbours
+from .saved_map import MapInfo, SavedMap, save_info, save_map, save_neighbours
 from .traversal_sources import open_traversal
 from .umap_layout import umap_layout
 
@@ -90,13 +90,8 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
     drawn = yield from draw_pca(config, data, run, fixed)
     predicting = predict_map(config, workspace, data.dataset, data.rows)
     drawn, predictions = yield from _draw_umap_beside(predicting, config, drawn, run, fixed)
-    points = pd.concat(
-        [
-            drawn.points.drop(columns=predictions.columns.columns, errors="ignore"),
-            predictions.columns,
-        ],
-        axis=1,
-    )
+    others = drawn.points.drop(columns=predictions.columns.columns, errors="ignore")
+    points = pd.concat([others, predictions.columns], axis=1)
     models = marks_of_models(workspace, [slot.name for slot in predictions.slots])
     marks = tuple(dict.fromkeys((*data.marks, *models)))
     info = replace(drawn.info, opinions=predictions.slots, marks=marks)
@@ -110,13 +105,17 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
     spaces = [standardise(other, data.is_training) for other in predictions.features.values()]
     _, store = yield from open_images(workspace, config.dataset, config.input_size)
     images = (data.dataset, data.rows, data.split, store.images)
+
+    def save(issues: DataIssues) -> None:
+        write_atomic(run.data_issues, issues.table.to_parquet(index=False))
+        save_info(run, replace(info, trouble=issues.counts))
+
     issues = yield from in_background(
-        lambda report: find_issues(*images, drawn.space, spaces, config.seed, report),
+        lambda report: find_issues(*images, drawn.space, spaces, config.seed, report, save),
         "Data issues",
         "pairs",
     )
-    write_atomic(run.data_issues, issues.table.to_parquet(index=False))
-    save_map(run, replace(info, trouble=issues.counts), points)
+    save(issues)
     yield Event(
         kind="result",
         value={

@@ -39,7 +39,8 @@ class IssueCounts:
         across_splits: near-duplicates in two splits.
         confused_labels, random_labels: see label_errors.LabelErrors; None without labels.
         known_pairs, found: pairs that the dataset lists, and how many of them were found by their
-            pictures; None where it lists none.
+            pictures; None where it lists none, and before all pairs were compared.
+        pairs_left: pairs that were not compared yet.
     """
 
     near_duplicate: int = 0
@@ -50,6 +51,7 @@ class IssueCounts:
     random_labels: int | None = None
     known_pairs: int | None = None
     found: int | None = None
+    pairs_left: int = optional(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +120,14 @@ class SavedMap:
         return frozenset(column for column in self.points if self.points[column].notna().any())
 
 
+def save_info(run: RunFiles, info: MapInfo) -> None:
+    """Write map.json."""
+    write_json(run.map_info, to_json(info))
+
+
 def save_map(run: RunFiles, info: MapInfo, points: pd.DataFrame) -> None:
     """Write map.json and map.parquet."""
-    write_json(run.map_info, to_json(info))
+    save_info(run, info)
     write_atomic(run.map_points, points.to_parquet(index=False))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +12,11 @@ from derm_core.bundles.predictor import load_predictors
 from derm_core.config.shared import ImageForm
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset, save_dataset
-from derm_core.files import write_atomic
+from derm_core.files import read_json, write_atomic, write_json
 from derm_core.insight import placement as place
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
-from pages.ui import words
+from pages.ui import cached, words
 from pages.ui.latent import interpolation
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
@@ -182,6 +184,24 @@ def test_each_kind_of_data_issue_has_its_address(open_page, workspace, kind, rea
     write_dataset(workspace)
     app = open_page("latent", run=put_map(workspace), view="issues", kind=kind)
     assert reason in text(app) and len(app.image) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("running", "1,200 pairs are still to be compared"), ("done", "ended before 1,200 pairs")],
+)
+def test_near_duplicates_of_a_part_of_the_pairs_say_so(
+    open_page, workspace, monkeypatch, state, said
+):
+    write_dataset(workspace)
+    run_id = put_map(workspace)
+    info = workspace.run(run_id).map_info
+    write_json(info, read_json(info) | {"trouble": {"near_duplicate": 2, "pairs_left": 1200}})
+    run = dataclasses.replace(RunStore(workspace).get(run_id), state=state)
+    monkeypatch.setattr(cached, "run", lambda *_: run)
+    assert said in text(open_page("latent", run=run_id, view="issues"))
+    page = text(open_page("latent", run=run_id, view="issues", kind="outlier"))
+    assert said not in page
 
 
 def test_a_map_without_trouble_says_how_it_is_sought(open_page, workspace):

@@ -1,14 +1,17 @@
 """Data issues: what is planted in a small dataset is found, ranked and explained."""
 
 from dataclasses import fields
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from derm_core.data import near_duplicates
 from derm_core.data.manifest import DatasetInfo
-from derm_core.insight.data_issues import DataIssue, find_issues
+from derm_core.insight import data_issues
+from derm_core.insight.data_issues import DataIssue, DataIssues, find_issues
 from derm_core.stats.feature_space import FeatureSpace
 from derm_core.stats.neighbours import nearest
 
@@ -90,6 +93,36 @@ def test_what_was_planted_is_found(planted):
         and issues.counts.across_splits == 1
     )
     assert issues.counts.near_duplicate == 3 and issues.counts.outlier == 1
+
+
+def test_labels_and_outliers_are_saved_before_pairs_are_compared_and_then_what_is_found(
+    planted, monkeypatch
+):
+    monkeypatch.setattr(near_duplicates, "CHUNK", 5)
+    monkeypatch.setattr(data_issues, "FIRST_PAUSE", 0.0)
+    dataset, split, images, mapped = planted
+    saved: list[DataIssues] = []
+    reports: list[tuple[int, int]] = []
+    end = find_issues(
+        dataset,
+        np.arange(120),
+        split,
+        images,
+        mapped,
+        [],
+        0,
+        lambda *done: reports.append(done),
+        saved.append,
+    )
+    pd.testing.assert_frame_equal(end.table, find(planted).table)
+    assert saved[0].counts.pairs_left == reports[-1][1] > 10 and end.counts.pairs_left == 0
+    assert saved[0].counts.near_duplicate == 0 and saved[0].counts.found is None
+    others = [issues.table[issues.table["kind"] != "near_duplicate"] for issues in (saved[0], end)]
+    assert others[0].values.tolist() == others[1].values.tolist() and len(others[0]) > 1
+    left = [issues.counts.pairs_left for issues in saved]
+    assert left == sorted(left, reverse=True) and len(left) > 2
+    pairs = [set(issues.table.query("kind == 'near_duplicate'")["row"]) for issues in (*saved, end)]
+    assert all(earlier <= later for earlier, later in pairwise(pairs))
 
 
 def test_without_labels_and_lists_the_rest_stands(planted):

@@ -59,14 +59,29 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
     st.caption(
         f"{ABOUT[kind]} Ranked by {words.plain(first.name)}, the worst first.{_recall(first, kind)}"
     )
+    is_running = run is not None and not run.final
+    if kind == "near_duplicate" and (left := (first.info.trouble or IssueCounts()).pairs_left):
+        st.caption(_not_compared(left, is_running))
     part = issues[issues["kind"] == kind]
     across = int(part["across_splits"].sum()) if kind == "near_duplicate" else 0
     if across and st.toggle(f"Only across splits ({across:,})", key="across"):
         part = part[part["across_splits"]]
     if not len(part):
-        st.markdown(f":material/check_circle: No {KINDS[kind].lower()} found.")
+        so_far = " so far" if is_running and kind == "near_duplicate" else ""
+        st.markdown(f":material/check_circle: No {KINDS[kind].lower()} found{so_far}.")
         return
     _draw_gallery(workspace, first, part, kind)
+
+
+def _not_compared(left: int, is_running: bool) -> str:
+    """What is not known yet of near-duplicates, or will not be."""
+    pairs = words.count(left, "pair")
+    if is_running:
+        return f":material/hourglass_top: More may follow: {pairs} are still to be compared."
+    return (
+        f":material/warning: The map's run ended before {pairs} were compared: near-duplicates among them are missing. "
+        "Resume the run on Train, or make the map again."
+    )
 
 
 def _recall(first: LoadedMap, kind: str) -> str:

@@ -177,7 +177,7 @@ def follow(workspace: Workspace, run_ids: Iterable[str]) -> None:
         if run is None:
             continue
         if not run.final:
-            shown[run_id] = cached.stamp(workspace.run(run_id).map_points)
+            shown[run_id] = _stamp(workspace, run_id)
         elif run.error:
             frame.show_error(run.error)
     if shown:
@@ -189,17 +189,22 @@ def _watch(workspace: Workspace, shown: Mapping[str, int]) -> None:
 
     Args:
         workspace: with the runs.
-        shown: of each map the stamp of the points that the page shows.
+        shown: of each map the stamp of what the page shows.
     """
     cached.active_runs(workspace)
     runs = {run_id: cached.run(workspace, run_id) for run_id in shown}
     for run_id, run in runs.items():
-        points = workspace.run(run_id).map_points
-        if run is None or run.final or cached.stamp(points) != shown[run_id]:
+        if run is None or run.final or _stamp(workspace, run_id) != shown[run_id]:
             st.rerun()
             return
     for run in filter(None, runs.values()):
         _draw_progress(workspace, run)
+
+
+def _stamp(workspace: Workspace, run_id: str) -> int:
+    """When a map's points or its data issues changed last."""
+    files = workspace.run(run_id)
+    return cached.stamp(files.map_points, files.data_issues)
 
 
 def _draw_progress(workspace: Workspace, run: Run) -> None:
