@@ -1,7 +1,8 @@
 """What takes room in a workspace, and the limit of the cache of features.
 
-Before a run, the features that were not used for the longest are removed until the others are within the limit; they
-are computed again when they are needed. Nothing else is removed unasked.
+Before a run, the features that were not used for the longest are removed until the others are within the limit, and
+when a run has decoded images likewise those (data/decoded_space.py); both are made again when they are needed. Nothing
+else is removed unasked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .errors import ConfigError
 from .files import disk_bytes
 from .workspace import Workspace
 
-LIMIT_GB = 20.0
+LIMIT_GB, DECODED_LIMIT_GB = 20.0, 100.0
 IN_USE_SECONDS = 3600.0  # features used so recently may belong to a run, and stay
 
 
@@ -83,14 +84,24 @@ def describe_use(use: SpaceUse) -> str:
 
 def cache_limit() -> int:
     """Bytes that cached features may take: $DERM_CACHE_GB, else 20 GB. Raises ConfigError for what is no number."""
-    given = os.environ.get("DERM_CACHE_GB", "").strip()
+    return _gigabytes("DERM_CACHE_GB", LIMIT_GB, "cached features")
+
+
+def decoded_limit() -> int:
+    """Bytes that decoded images may take: $DERM_IMAGES_GB, else 100 GB. Raises ConfigError for what is no number."""
+    return _gigabytes("DERM_IMAGES_GB", DECODED_LIMIT_GB, "decoded images")
+
+
+def _gigabytes(variable: str, usual: float, what: str) -> int:
+    """Bytes that `what` may take: a variable of the environment in GB, else `usual`. Raises ConfigError."""
+    given = os.environ.get(variable, "").strip()
     try:
-        limit = float(given or LIMIT_GB)
+        limit = float(given or usual)
     except ValueError:
         limit = -1.0
     if not 0 <= limit < float("inf"):
         raise ConfigError(
-            f"DERM_CACHE_GB is {given!r}; allowed: how many GB cached features may take, 0 or more."
+            f"{variable} is {given!r}; allowed: how many GB {what} may take, 0 or more."
         )
     return int(limit * 1e9)
 

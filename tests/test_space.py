@@ -6,7 +6,15 @@ import time
 import pytest
 
 from derm_core.errors import ConfigError
-from derm_core.space import LIMIT_GB, cache_limit, clean_features, describe_use, space_used
+from derm_core.space import (
+    DECODED_LIMIT_GB,
+    LIMIT_GB,
+    cache_limit,
+    clean_features,
+    decoded_limit,
+    describe_use,
+    space_used,
+)
 from tests.builders import write_dataset
 
 HOUR = 3600
@@ -81,6 +89,10 @@ def test_the_limit_can_be_set(monkeypatch):
     assert cache_limit() == LIMIT_GB * 1e9
     monkeypatch.setenv("DERM_CACHE_GB", "0.5")
     assert cache_limit() == 500_000_000
+    monkeypatch.delenv("DERM_IMAGES_GB", raising=False)
+    assert decoded_limit() == DECODED_LIMIT_GB * 1e9
+    monkeypatch.setenv("DERM_IMAGES_GB", "2.5")
+    assert decoded_limit() == 2_500_000_000
 
 
 @pytest.mark.parametrize("given", ["much", "-1", "nan", "inf"])

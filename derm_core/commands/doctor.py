@@ -19,7 +19,7 @@ from ..jobs.store import RunStore
 from ..machine import pick_device, version
 from ..nets.weights import imagenet_status
 from ..records import to_json
-from ..space import SpaceUse, cache_limit, clean_features, describe_use, space_used
+from ..space import SpaceUse, cache_limit, clean_features, decoded_limit, describe_use, space_used
 from ..workspace import Workspace, weights_folder
 from .output import Answer, Screen, size
 
@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {ok, device, torch, datasets, imagenet_weights, models, python, versions, workspace, problems}.
 
-    With --space or --empty-cache: {workspace, disk_bytes, cache_limit_bytes, freed_bytes, archived_runs,
-    archived_bytes, space: [{what, name, bytes, again, used}]}.
+    With --space or --empty-cache: {workspace, disk_bytes, cache_limit_bytes, images_limit_bytes, freed_bytes,
+    archived_runs, archived_bytes, space: [{what, name, bytes, again, used}]}.
     """
     workspace = screen.workspace
     if args.space or args.empty_cache:
@@ -85,6 +85,7 @@ def _space(workspace: Workspace, empty_cache: bool) -> Answer:
         "workspace": str(workspace.root),
         "disk_bytes": total,
         "cache_limit_bytes": limit,
+        "images_limit_bytes": decoded_limit(),
         "freed_bytes": freed,
         "archived_runs": len(archived),
         "archived_bytes": archived_bytes,
@@ -98,7 +99,10 @@ def _space(workspace: Workspace, empty_cache: bool) -> Answer:
         lines.append(
             f"Of these {runs} {'takes' if len(archived) == 1 else 'take'} {size(archived_bytes)}."
         )
-    lines.append(f"Cached features: at most {size(limit)} (DERM_CACHE_GB).")
+    lines.append(
+        f"Runs remove what was not used for the longest: cached features above {size(limit)} (DERM_CACHE_GB), "
+        f"decoded images above {size(decoded_limit())} (DERM_IMAGES_GB)."
+    )
     return Answer(value, "\n".join(lines))
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 
+from .. import formatting
 from ..background import Report, in_background
 from ..events import Event, log
+from ..space import decoded_limit
 from ..workspace import Workspace
+from .decoded_space import clean_decoded
 from .manifest import Dataset, load_dataset
 from .masks import mask_paths
 from .store import Store, open_store
@@ -56,7 +59,7 @@ def open_images(
         dataset, store = yield from open_images(workspace, name, size)
 
     What is missing is made first, with progress. The run can be stopped meanwhile; images that
-    were decoded until then are not decoded again.
+    were decoded until then are not decoded again. Decoded images of others are brought within their limit.
 
     Args:
         workspace: with the datasets.
@@ -66,12 +69,19 @@ def open_images(
 
     Raises:
         NotFound, DataError: as `load_dataset` does.
+        ConfigError: the limit of decoded images is no number.
     """
     dataset = yield from open_for_run(workspace, name)
     store = yield from in_background(
         lambda report: open_store(workspace, dataset, size, interpolation, progress=report),
         f"Decoding {name} at {size} pixels",
     )
+    for removed in clean_decoded(workspace, decoded_limit()):
+        yield log(
+            f"The decoded images of {removed.dataset} at {removed.form} pixels ({formatting.size(removed.bytes)}) "
+            "were removed, as they were not used for the longest: the limit is "
+            f"{formatting.size(decoded_limit())} (DERM_IMAGES_GB). They are decoded again when needed."
+        )
     return dataset, store
 
 

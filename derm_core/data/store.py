@@ -5,6 +5,7 @@ Derived and rebuildable. Its fingerprint ties it to the manifest, the size and t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -55,6 +56,8 @@ def _current(dataset: Dataset, size: int, interpolation: str) -> Store | None:
         except (OSError, ValueError, KeyError):
             continue
         if images.dtype == np.uint8 and images.shape == (len(dataset), size, size, 3):
+            with contextlib.suppress(OSError):  # of another user
+                os.utime(folder / CARD)  # decoded images are removed by when they were last used
             return Store(size, images, fingerprint)
     return None
 

@@ -8,7 +8,7 @@ import streamlit as st
 from derm_core.errors import ConfigError
 from derm_core.formatting import ago
 from derm_core.records import to_json
-from derm_core.space import cache_limit, clean_features, describe_use, space_used
+from derm_core.space import cache_limit, clean_features, decoded_limit, describe_use, space_used
 from derm_core.workspace import Workspace
 from pages.ui import frame, words
 
@@ -42,15 +42,15 @@ def draw_space(workspace: Workspace) -> None:
     if len(table) > LISTED:
         st.caption(f"The largest {LISTED} of {len(table):,}; the CSV has all.")
     try:
-        limit = (
-            "before each run those not used for the longest are removed, until the rest takes at most "
-            f"{words.size(cache_limit())}"
+        limits = (
+            "Runs remove what was not used for the longest, until cached features take at most "
+            f"{words.size(cache_limit())} (`DERM_CACHE_GB`) and decoded images {words.size(decoded_limit())} "
+            "(`DERM_IMAGES_GB`). Both are made again when needed."
         )
     except ConfigError as error:
-        limit = str(error)
+        limits = str(error)
     st.caption(
-        f"Cached features are computed again when needed; {limit} (`DERM_CACHE_GB`). Runs are deleted on *Train*, "
-        "datasets with their decoded images on *Data*, models on *Models*."
+        f"{limits} Runs are deleted on *Train*, datasets with their decoded images on *Data*, models on *Models*."
     )
     cached = any(use.what == "features" for use in uses)
     with st.container(horizontal=True):
