@@ -13,6 +13,8 @@ from ..seeds import stream_seed
 from .intervals import Difference
 from .resampling import Design
 
+FLIPS_AT_ONCE = 200  # a multiple of 4: random bytes come four at a time, and so are those of all flips at once
+
 
 @dataclass(frozen=True)
 class McNemar:
@@ -85,8 +87,12 @@ def sign_flip(
     by_group = np.bincount(design.group, weights=share)
     by_group = by_group[by_group != 0]
     rng = np.random.default_rng(stream_seed(seed, "sign flips"))
-    signs = rng.integers(0, 2, (flips, len(by_group)), dtype=np.int8) * np.float32(2) - 1
-    return float((1 + (np.abs(signs @ by_group) >= abs(by_group.sum()) - 1e-9).sum()) / (1 + flips))
+    extreme, least = 0, abs(by_group.sum()) - 1e-9
+    for start in range(0, flips, FLIPS_AT_ONCE):
+        shape = min(FLIPS_AT_ONCE, flips - start), len(by_group)
+        signs = rng.integers(0, 2, shape, dtype=np.int8) * np.float32(2) - 1
+        extreme += int((np.abs(signs @ by_group) >= least).sum())
+    return (1 + extreme) / (1 + flips)
 
 
 def mcnemar(
