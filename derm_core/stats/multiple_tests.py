@@ -13,7 +13,9 @@ from ..seeds import stream_seed
 from .intervals import Difference
 from .resampling import Design
 
-FLIPS_AT_ONCE = 200  # a multiple of 4: random bytes come four at a time, and so are those of all flips at once
+FLIPS_AT_ONCE = (
+    200  # a multiple of 4: random bytes come four at a time, and so are those of all flips at once
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ of the validation images of its own fold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def sensitivities(
     positive: np.ndarray,
     scores: np.ndarray,
     specificity: np.ndarray,
-    weights: np.ndarray | None = None,
+    weights: Iterable[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Sensitivity (K,) at each specificity (K,), on the set's own ROC curve.
 
@@ -75,7 +75,7 @@ def sensitivities(
         positive: (n,) bool, whether an image is of the class.
         scores: (n,).
         specificity: (K,), 0 to 1.
-        weights: (R, n), for the same under R weightings of the images.
+        weights: R times (n,), for the same under R weightings of the images.
 
     Returns:
         (K,), or (R, K); NaN where a side weighs nothing.
@@ -84,17 +84,18 @@ def sensitivities(
     # negatives not below each positive
     above = np.searchsorted(-scores[~positive][order], -scores[positive], side="right")
     rank = np.argsort(above, kind="stable")
-    rows = np.ones((1, len(scores))) if weights is None else weights
-    out = np.full((len(rows), len(specificity)), np.nan)
-    for r, row in enumerate(rows):
+    shares = []
+    for row in [np.ones(len(scores))] if weights is None else weights:
         negatives = np.cumsum(row[~positive][order], dtype=np.float64)
         positives = np.cumsum(row[positive][rank], dtype=np.float64)
         if len(negatives) and len(positives) and negatives[-1] > 0 and positives[-1] > 0:
             limit = ((1 - specificity) + ROUNDING) * negatives[-1]
             allowed = np.searchsorted(negatives, limit, side="right")
             reached = np.searchsorted(above[rank], allowed, side="right")
-            out[r] = np.append(0.0, positives)[reached] / positives[-1]
-    return out[0] if weights is None else out
+            shares.append(np.append(0.0, positives)[reached] / positives[-1])
+        else:
+            shares.append(np.full(len(specificity), np.nan))
+    return shares[0] if weights is None else np.array(shares).reshape(-1, len(specificity))
 
 
 Folds = tuple[np.ndarray, np.ndarray]  # the fold of each validation and of each test image
@@ -183,7 +184,7 @@ def _own_curve(
     Returns:
         K estimates.
     """
-    of_image = drawn.weights[:, drawn.design.group]
+    group = drawn.design.group
 
     def curve(images: np.ndarray) -> np.ndarray:
         return np.stack(
@@ -191,7 +192,13 @@ def _own_curve(
         )
 
     whole = curve(np.ones(len(positive), bool))
-    under = np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0)
+    under = np.mean(
+        [
+            sensitivities(positive, one, specificity, (row[group] for row in drawn.weights))
+            for one in scores_sn
+        ],
+        axis=0,
+    )
     folds = [] if of_test is None else [of_test == fold for fold in np.unique(of_test)]
     by_fold = np.stack([curve(fold) for fold in folds]) if folds else None
     return [
