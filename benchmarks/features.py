@@ -21,8 +21,9 @@ from derm_core.data.store import Store, open_store
 from derm_core.data.synth.dataset import make_synth
 from derm_core.machine import pick_device
 from derm_core.nets.backbone import build_backbone, make_extractor
+from derm_core.study.feature_compute import exact_convolutions
 from derm_core.study.feature_memory import batch_size
-from derm_core.study.features import exact_convolutions, extract, finish
+from derm_core.study.features import extract, finish
 from derm_core.workspace import Workspace
 
 LIMIT = 0.92

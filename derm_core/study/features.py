@@ -11,24 +11,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from ..arms import METADATA
 from ..data.store import Store
-from ..events import TICK, Event, progress
+from ..events import Event
 from ..files import read_json, write_json, writing
 from ..nets.backbone import Extractor
-from ..nets.batchnorm import fold
 from ..nets.given import GivenFeatures
-from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
-from . import feature_parts
+from .feature_compute import compute_features
 from .feature_memory import batch_size
 from .feature_parts import FeatureParts, read_features, remove_parts
 
@@ -78,7 +74,7 @@ def extract(
     if features is None:
         what = what or f"Features: {extractor.name}"
         parts = FeatureParts(path, device, batch_size(device, store.images.shape[1]))
-        steps = _compute(extractor, store.images, positions, device, what, parts)
+        steps = compute_features(extractor, store.images, positions, device, what, parts)
         features, seconds = yield from steps
         write_json(path.with_suffix(".json"), {"seconds": seconds})
         with writing(path) as file:
@@ -114,55 +110,3 @@ def finish(steps: Generator[Event, None, Result]) -> Result:
         except StopIteration as stop:
             result: Result = stop.value
             return result
-
-
-def _compute(
-    extractor: Extractor,
-    images: np.ndarray,
-    positions: np.ndarray,
-    device: str,
-    what: str,
-    parts: FeatureParts,
-) -> Generator[Event, None, tuple[np.ndarray, float]]:
-    """Features (N, D), and the seconds that they took, those of earlier parts among them."""
-    count, backbone = len(positions), extractor.backbone.eval()
-    backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    normalise = normaliser(extractor.mean, extractor.std, device)
-    example = extractor.normalise(torch.from_numpy(images[positions[:1]])).to(device)
-    # Kept on the device: a GPU is waited for once a second, not each batch.
-    features = torch.empty((count, backbone.width), device=device)
-    begun = time.monotonic()
-    before, earlier_seconds = parts.restore(features)
-    source = ImageSource(images, positions[before:].tolist(), device, torch.channels_last)
-    done = saved = before
-    started = shown = written = time.monotonic()
-    try:
-        with exact_convolutions():
-            network = fold(backbone, example)
-        for images_bchw in source.in_order(parts.batch):
-            with torch.inference_mode(), exact_convolutions():
-                pooled_bd = network.pooled(normalise(images_bchw)).float()
-            features[done : done + len(pooled_bd)] = pooled_bd
-            done += len(pooled_bd)
-            if time.monotonic() - shown > 1 or done == count:
-                pooled_bd[:1].cpu()  # it has come this far
-                shown = time.monotonic()
-                yield progress(done, count, "images", what=what, started=started, before=before)
-            if time.monotonic() - written >= feature_parts.PART_SECONDS and done < count:
-                parts.keep(features, saved, done, time.monotonic() - written)
-                saved, written = done, time.monotonic()
-            yield TICK
-    finally:
-        backbone.to("cpu")
-    return features.cpu().numpy(), earlier_seconds + time.monotonic() - begun
-
-
-@contextlib.contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Within, a GPU's convolutions are float32 as a CPU's; their default rounds factors to ten bits (TF32)."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before

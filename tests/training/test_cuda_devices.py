@@ -31,7 +31,8 @@ from derm_core.nets.multi_stage import MultiStage
 from derm_core.nets.pretrained import PretrainedNetwork
 from derm_core.nets.side_by_side import SideBySide
 from derm_core.stats.metrics import LOSSES
-from derm_core.study import features
+from derm_core.study import feature_compute
+from derm_core.study.features import extract
 from derm_core.training import batches
 from derm_core.training.batches import ImageSource, normaliser
 from derm_core.training.tasks import Batch, ClassifyTask, Task, vae_task
@@ -165,10 +166,12 @@ def test_features_are_computed_on_the_gpu(kind, workspace, monkeypatch, request)
         return found[-1]
 
     monkeypatch.setattr(type(network), "pooled", spied)
-    monkeypatch.setattr(features, "fold", lambda network, example: network)  # compares values
+    monkeypatch.setattr(
+        feature_compute, "fold", lambda network, example: network
+    )  # compares values
     monkeypatch.setattr(batches, "resident_bytes", lambda *_: 1)
     request.getfixturevalue("pretended_gpu")
-    computing = features.extract(extractor, store, workspace, "tiny", device="cuda")
+    computing = extract(extractor, store, workspace, "tiny", device="cuda")
     assert next(computing).kind == "progress"
     monkeypatch.setattr(
         type(network), "to", lambda self, *_, **__: self
