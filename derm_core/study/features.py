@@ -24,7 +24,8 @@ from ..files import read_json, write_json, writing
 from ..nets.backbone import Extractor
 from ..nets.given import GivenFeatures
 from ..workspace import Workspace, check_id
-from .feature_compute import compute_features
+from . import feature_parts
+from .feature_compute import Extraction, Shard, compute_features
 from .feature_memory import batch_size
 from .feature_parts import FeatureParts, read_features, remove_parts
 
@@ -72,10 +73,11 @@ def extract(
     positions = np.arange(len(store.images)) if rows is None else rows
     features = read_features(path, len(positions))
     if features is None:
+        every, batch = feature_parts.PART_SECONDS, batch_size(device, store.images.shape[1])
+        parts = FeatureParts(path, device, batch, every)
         what = what or f"Features: {extractor.name}"
-        parts = FeatureParts(path, device, batch_size(device, store.images.shape[1]))
-        steps = compute_features(extractor, store.images, positions, device, what, parts)
-        features, seconds = yield from steps
+        work = Extraction(extractor, store.images, positions, parts, what)
+        features, seconds = yield from compute_features(work, Shard(0, len(positions), device))
         write_json(path.with_suffix(".json"), {"seconds": seconds})
         with writing(path) as file:
             np.save(file, features, allow_pickle=False)
