@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scale", type=float, metavar="SHARE", help=HELP["compare --scale"])
     add_questions(parser)
-    add_training_options(parser)
+    add_training_options(parser, StudyConfig)
     add_run_options(parser)
     parser.add_argument("--dry-run", action="store_true", help=HELP["compare --dry-run"])
     parser.set_defaults(handler=compare)

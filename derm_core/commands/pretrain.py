@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fields(parser, Recipe, "epochs", "batch_size")
     add_fields(parser, PretrainConfig, "seed")
     parser.add_argument("--marks", action="store_true", help=HELP["pretrain --marks"])
-    add_training_options(parser)
+    add_training_options(parser, PretrainConfig)
     add_run_options(parser)
     parser.set_defaults(handler=pretrain)
 

@@ -58,14 +58,14 @@ def add_detach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help=HELP["--detach"])
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """--transductive and --devices, of the commands that may pretrain."""
+def add_training_options(parser: argparse.ArgumentParser, cls: type) -> None:
+    """--transductive and --devices, of the commands that may pretrain. cls: the config with `devices`."""
     parser.add_argument("--transductive", action="store_true", help=HELP["--transductive"])
     parser.add_argument(
         "--devices",
         type=int,
         metavar="N",
-        help=f"{description(PretrainConfig, 'devices')}; under torchrun: all of its processes",
+        help=f"{description(cls, 'devices')}; under torchrun: all of its processes",
     )
 
 

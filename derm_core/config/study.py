@@ -176,8 +176,8 @@ class StudyConfig(Checked):
             lies inside; 0: not measured.
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
         device: where the run computes.
-        devices: number of GPUs, or of processes on the CPU, that share each training of the regime
-            "finetune".
+        devices: number of GPUs, or of processes on the CPU, that share the extraction of features, or each
+            training of the regime "finetune".
         max_images: use only so many images of the dataset, whole groups of them.
         draw: how these are drawn: "by_split", from each part of the split in its share; or
             "before_split", as earlier versions did, to repeat a run of theirs.

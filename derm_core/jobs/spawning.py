@@ -30,19 +30,37 @@ def worker_command(run_id: str, ranks: int = 1) -> list[str]:
     return [sys.executable, *torchrun, *worker]
 
 
-def _training_devices(config: RunConfig) -> int:
-    """How many devices a config gives to its training; 0 for a run that trains no network."""
+def _shared_devices(config: RunConfig) -> int:
+    """How many devices a config gives to its training or its features; 0 for a run that shares neither."""
     if isinstance(config, StudyConfig):
-        return config.devices if config.regime == "finetune" and not config.all_folds else 0
+        return 0 if config.all_folds else config.devices
     return config.devices if isinstance(config, PretrainConfig) else 0
 
 
+def _wanted_ranks(config: RunConfig) -> int:
+    """How many ranks a config needs by itself: a training's; features are shared by other processes."""
+    if isinstance(config, StudyConfig) and config.regime == "frozen":
+        return 1
+    return max(_shared_devices(config), 1)
+
+
 def processes(config: RunConfig) -> int:
-    """How many processes share a run's training: those that torchrun started, else what its config says."""
-    devices = _training_devices(config)
-    if devices and UNDER_TORCHRUN in os.environ:
+    """How many ranks share a run: those that torchrun started, else what its config needs."""
+    if _shared_devices(config) and UNDER_TORCHRUN in os.environ:
         return int(os.environ["WORLD_SIZE"])
-    return max(devices, 1)
+    return _wanted_ranks(config)
+
+
+def feature_processes(config: RunConfig) -> int:
+    """How many processes of this machine share a run's features; 1 under torchrun, whose ranks do."""
+    return 1 if UNDER_TORCHRUN in os.environ else max(_shared_devices(config), 1)
+
+
+def devices_here(config: RunConfig) -> int:
+    """How many devices of this machine a run uses at most."""
+    if UNDER_TORCHRUN in os.environ:
+        return min(processes(config), int(os.environ.get("LOCAL_WORLD_SIZE", "64")))
+    return max(_shared_devices(config), 1)
 
 
 def _ranks(files: RunFiles, environment: dict[str, str]) -> int:
@@ -50,7 +68,7 @@ def _ranks(files: RunFiles, environment: dict[str, str]) -> int:
     if UNDER_TORCHRUN in environment:
         return 1
     try:
-        return max(_training_devices(from_dict(read_json(files.config))), 1)
+        return _wanted_ranks(from_dict(read_json(files.config)))
     except (OSError, ValueError, DermError):  # the worker says what is wrong
         return 1
 

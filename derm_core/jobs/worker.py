@@ -28,7 +28,7 @@ from ..processes import end_with, lower_priority
 from ..space import cache_limit, clean_features
 from ..workspace import RunFiles, Workspace
 from .dependencies import waits_for
-from .spawning import OWN_RANKS, processes
+from .spawning import OWN_RANKS, devices_here, processes
 from .store import RunStore
 from .turns import Stopped, StopSignal, device_turn, print_line, wait_for_run
 
@@ -134,18 +134,17 @@ def device_names(first: str, config: RunConfig) -> list[str]:
     kind, _, number = first.partition("-")
     if kind != "cuda" or not number.isdigit():
         return [first]
-    here = min(processes(config), int(os.environ.get("LOCAL_WORLD_SIZE", "64")))
-    return [f"cuda-{int(number) + i}" for i in range(here)]
+    return [f"cuda-{int(number) + i}" for i in range(devices_here(config))]
 
 
 def _world(run_id: str, config: RunConfig) -> AbstractContextManager[Any]:
-    """This process as rank 0 of those that share the training; torch is loaded where there are several."""
+    """This process as rank 0 of those that share the run; torch is loaded where there are several."""
     size = processes(config)
     if size == 1:
         return nullcontext()
     # Our sentence on a lost connection is enough.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    print_line(f"{size} processes will share the training; waiting for the others to start.")
+    print_line(f"{size} processes will share the run; waiting for the others to start.")
     group = import_module("derm_core.training.process_group")
     number, device = group.announce(run_id), getattr(config, "device", "auto")
     world: AbstractContextManager[Any] = group.join(number, device)

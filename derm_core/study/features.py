@@ -3,7 +3,8 @@
 float32 and a fixed batch size: the same extractor and store always give the same features. Batch norms are
 part of the convolutions before them (`batchnorm.fold`), which changes features by rounding alone. bfloat16
 would be faster on some machines, but features are computed once and compared often. A long extraction keeps
-what is finished (`feature_parts`): stopped or killed, it goes on from there.
+what is finished (`feature_parts`): stopped or killed, it goes on from there. Several processes or ranks may
+share it (`feature_shards`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,11 +24,13 @@ from ..events import Event
 from ..files import read_json, write_json, writing
 from ..nets.backbone import Extractor
 from ..nets.given import GivenFeatures
+from ..training.distributed import current
 from ..workspace import Workspace, check_id
 from . import feature_parts
 from .feature_compute import Extraction, Shard, compute_features
 from .feature_memory import batch_size
 from .feature_parts import FeatureParts, read_features, remove_parts
+from .feature_shards import compute_shards
 
 Result = TypeVar("Result")
 VERSION = 3  # of how features are computed: another one has other cache files
@@ -58,6 +61,7 @@ def extract(
     rows: np.ndarray | None = None,
     *,
     device: str = "cpu",
+    devices: Sequence[str] = (),
     what: str = "",
 ) -> Generator[Event, None, np.ndarray]:
     """Features (N, D) float32 of a store's `rows` (None: all).
@@ -66,24 +70,34 @@ def extract(
     progress about once a second. A cached array is returned without yielding; an unreadable one is
     computed again. Parts that an earlier call finished on this kind of device are not computed again,
     and the array is that of an uninterrupted call. Features that are given are taken as they are.
+
+    Args:
+        device: that computes them, where no other processes do.
+        devices: those of processes that share a long extraction, two or more. Ranks that share what is
+            under way (`distributed.current`) share it in their place; all but the first get no rows.
+        what: the words of the progress.
     """
+    world, positions = current(), np.arange(len(store.images)) if rows is None else rows
     if isinstance(extractor.backbone, GivenFeatures):
-        return extractor.backbone.of_rows(np.arange(len(store.images)) if rows is None else rows)
+        return extractor.backbone.of_rows(positions if world.is_main else positions[:0])
     path = feature_path(workspace, dataset, extractor, store, rows)
-    positions = np.arange(len(store.images)) if rows is None else rows
     features = read_features(path, len(positions))
-    if features is None:
+    if world.from_main(features is None):
         every, batch = feature_parts.PART_SECONDS, batch_size(device, store.images.shape[1])
         parts = FeatureParts(path, device, batch, every)
         what = what or f"Features: {extractor.name}"
         work = Extraction(extractor, store.images, positions, parts, what)
-        features, seconds = yield from compute_features(work, Shard(0, len(positions), device))
-        write_json(path.with_suffix(".json"), {"seconds": seconds})
-        with writing(path) as file:
-            np.save(file, features, allow_pickle=False)
-    else:
+        yield from compute_shards(work, devices)
+        if world.is_main:
+            features, seconds = yield from compute_features(work, Shard(0, len(positions), device))
+            write_json(path.with_suffix(".json"), {"seconds": seconds})
+            with writing(path) as file:
+                np.save(file, features, allow_pickle=False)
+    elif world.is_main:
         with contextlib.suppress(OSError):
             os.utime(path)  # the cache is cleaned by when features were last used
+    if features is None or not world.is_main:
+        return np.empty((0, extractor.backbone.width), np.float32)
     remove_parts(path)
     return features
 
@@ -93,7 +107,7 @@ def extraction_seconds(
 ) -> float | None:
     """How long the cached features took when they were computed; None where that was not recorded.
 
-    Metadata take no time; how long vectors took that were brought is not known.
+    Those of several GPUs are added up. Metadata take no time; how long vectors took that were brought is not known.
     """
     if isinstance(extractor.backbone, GivenFeatures):
         return 0.0 if extractor.name == METADATA else None

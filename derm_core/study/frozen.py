@@ -20,6 +20,7 @@ from ..events import TICK, Event, log, progress
 from ..files import write_atomic
 from ..heads.grid import Heads
 from ..heads.tuning import WIDENINGS, Choice, TunedHeads
+from ..training.distributed import use_all_cores
 from ..workspace import Workspace
 from .arms import Arm
 from .chosen_arms import choose_arms, settle
@@ -35,19 +36,30 @@ RULE = (
 )
 
 
-def train_frozen(
+def study_features(
     study: TrainedStudy, arms: list[Arm]
+) -> Generator[Event, None, dict[str, np.ndarray]]:
+    """{arm: features of the study's images}, as `arm_features` gives them; no images in ranks but the first."""
+    use_all_cores()
+    features = {}
+    for arm in arms:
+        features[arm.name] = yield from arm_features(
+            arm, study.workspace, study.data, study.device, study.devices
+        )
+    return features
+
+
+def train_frozen(
+    study: TrainedStudy, arms: list[Arm], features: dict[str, np.ndarray]
 ) -> Generator[Event, None, tuple[TrainedStudy, Grid]]:
-    """Extract features, train heads and choose the settings.
+    """Train heads on the arms' features and choose the settings.
 
     Heads of each arm's own setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
 
     Returns:
         The study with every arm at its own best setting and at the shared one, and the settings.
     """
-    config, data, features = study.config, study.data, {}
-    for arm in arms:
-        features[arm.name] = yield from arm_features(arm, study.workspace, data, study.device)
+    config, data = study.config, study.data
     device = "cuda" if study.device.startswith("cuda") else "cpu"
 
     def make(points: Mapping[str, Any]) -> Heads:
@@ -161,9 +173,12 @@ def make_heads(
 
 
 def arm_features(
-    arm: Arm, workspace: Workspace, data: StudyData, device: str
+    arm: Arm, workspace: Workspace, data: StudyData, device: str, devices: Sequence[str] = ()
 ) -> Generator[Event, None, np.ndarray]:
-    """Features of a study's images: (n, D), or (S, n, D) where the arm has one extractor per seed."""
+    """Features of a study's images: (n, D), or (S, n, D) where the arm has one extractor per seed.
+
+    device, devices: as `extract` takes them.
+    """
     rows = None if data.all_rows else data.rows
     variants = []
     for index, parts in enumerate(arm.variants):
@@ -173,7 +188,14 @@ def arm_features(
         for part in parts:
             store = data.store_at(part.form)
             steps = extract(
-                part, store, workspace, data.dataset.name, rows, device=device, what=what
+                part,
+                store,
+                workspace,
+                data.dataset.name,
+                rows,
+                device=device,
+                devices=devices,
+                what=what,
             )
             blocks.append((yield from steps))
         variants.append(blocks)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ..arms import is_from_elsewhere, own_architecture
 from ..config import StudyConfig
 from ..data.dataset_facts import describe_enlarged, short_sides
@@ -20,7 +22,7 @@ from ..files import read_json, write_json
 from ..records import from_json, to_json
 from ..stats.metrics import log_prior
 from ..training.batches import steps_per_epoch
-from ..training.distributed import current, training_device
+from ..training.distributed import alone, current, training_device
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .arm_facts import FACTS
@@ -29,10 +31,11 @@ from .chosen_arms import describe
 from .clinical import target_class
 from .comparison import conclude
 from .cost import study_cost
+from .feature_shards import study_devices
 from .finetune import finetune
 from .fitting_arms import fitting_arms
 from .fold_results import combine_folds
-from .frozen import train_frozen
+from .frozen import study_features, train_frozen
 from .looks import count_looks
 from .protocol_record import fix_protocol
 from .questions import answer_questions, drop_earlier_answers
@@ -42,6 +45,7 @@ from .scratch import lora_notes, short_training_notes, with_scratch
 from .seen import seen_by
 from .study_data import StudyData, prepare, record_marks, record_task, with_stores
 from .study_result import Grid, study_json
+from .summaries import FixedProtocol
 from .trained_arm import TrainedStudy
 from .weight_sources import check_sources, named_weights
 
@@ -79,7 +83,7 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
 def _one_split(
     config: StudyConfig, workspace: Workspace, run: RunFiles
 ) -> Generator[Event, None, dict[str, Any] | None]:
-    """study.json of a study on one split, but for its seconds; None in ranks that only help to train."""
+    """study.json of a study on one split, but for its seconds; None in ranks that only help with networks."""
     device = training_device(config.device)
     with current().main_first():
         dataset = yield from open_for_run(workspace, config.dataset)
@@ -108,15 +112,38 @@ def _one_split(
         yield log(note)
     yield TICK
     prior = log_prior(data.labels_of("train"), len(data.classes))
-    study = TrainedStudy(config, workspace, run, data, device, {}, prior)
+    devices = study_devices(config, device)
+    study = TrainedStudy(config, workspace, run, data, device, {}, prior, devices=devices)
     if config.regime == "finetune":
-        trained, shared = (yield from finetune(study, arms)), {}
-        if not current().is_main:
-            return None
+        trained, features = (yield from finetune(study, arms)), {}
+        study = dataclasses.replace(study, trained=trained)
+    else:
+        features = yield from study_features(study, _frozen(arms))
+    if not current().is_main:
+        return None
+    with alone():
+        return (yield from _tested(study, arms, features, notes, protocol))
+
+
+def _frozen(arms: list[Arm]) -> list[Arm]:
+    return [arm for arm in arms if arm.kind != "scratch"]
+
+
+def _tested(
+    study: TrainedStudy,
+    arms: list[Arm],
+    features: dict[str, np.ndarray],
+    notes: list[str],
+    protocol: FixedProtocol | None,
+) -> Generator[Event, None, dict[str, Any]]:
+    """study.json of a study whose networks are trained, or whose features are there for heads to be trained on."""
+    config, data, run = study.config, study.data, study.run
+    if config.regime == "finetune":
+        trained, shared = study.trained, {}
         grid = Grid(rule="one schedule for every arm", schedule=to_json(config.finetune))
     else:
-        fixed = [arm for arm in arms if arm.kind != "scratch"]
-        study, grid = yield from train_frozen(study, fixed)
+        fixed = _frozen(arms)
+        study, grid = yield from train_frozen(study, fixed, features)
         if not config.fold:
             names = {arm.name: arm.label for arm in fixed}
             notes += describe(study.chosen, names)
@@ -125,7 +152,7 @@ def _one_split(
         drop_earlier_answers(run)
     study = dataclasses.replace(study, trained=trained, shared=shared)
     tested = data.image_ids[data.members("test")]
-    looks = count_looks(workspace, data.dataset.name, run.id, tested)
+    looks = count_looks(study.workspace, data.dataset.name, run.id, tested)
     yield log("Testing, with intervals.")
     result = dataclasses.replace(
         build_result(study, grid, notes), looks=looks, protocol=protocol, cost=study_cost(study)

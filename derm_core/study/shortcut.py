@@ -164,7 +164,7 @@ def _inked_features(
         data = dataclasses.replace(data, store=inked[None], other_stores=others)
         for arm in frozen.features:
             features[arm] = yield from arm_features(
-                study.trained[arm].arm, study.workspace, data, study.device
+                study.trained[arm].arm, study.workspace, data, study.device, study.devices
             )
     finally:
         for path in paths:

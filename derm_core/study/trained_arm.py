@@ -90,6 +90,7 @@ class TrainedStudy:
         shared: every arm at the one setting for all of them; empty where there is none.
         folds: (N,) the fold of each labelled test image of out-of-fold predictions.
         chosen: {role: the arm that was chosen for it, one a fold}.
+        devices: of the processes that share long extractions of features, see `feature_shards`.
     """
 
     config: StudyConfig
@@ -103,6 +104,7 @@ class TrainedStudy:
     shared: dict[str, TrainedArm] = field(default_factory=dict)
     folds: np.ndarray | None = None
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
 
     def at_shared(self) -> TrainedStudy:
         """The study with every arm at the setting that all share."""

@@ -1,4 +1,4 @@
-"""One training in several processes: every rank runs the same job and computes its share of each batch.
+"""One job in several processes: every rank runs it and computes its share of each batch, or of the features.
 
 SPMD under torchrun: ranks differ by their number alone. Rank 0 evaluates and writes events,
 checkpoints and artefacts; the others write nothing. Every rank draws the random numbers of the whole
@@ -25,6 +25,7 @@ from ..seeds import Share
 
 GO, STOP = 0, 1
 FAILED = "failed"  # key of the store: why a rank failed
+LEFT = "left"  # another: rank 0 has left what the ranks share
 FAILED_SECONDS, POLL_SECONDS = 2.0, 0.02
 
 
@@ -33,7 +34,7 @@ class TrainingStopped(Exception):
 
 
 class World:
-    """The processes that share a training, seen from one of them; `World()` is one process alone.
+    """The processes that share a run, seen from one of them; `World()` is one process alone.
 
     Args:
         rank: this process, 0 to size − 1.
@@ -90,6 +91,33 @@ class World:
         with self._failures():
             dist.broadcast(number, 0, self.control)
         return int(number)
+
+    def post(self, key: str, value: int) -> None:
+        """Leave a number that the others may read with `posted`, at any time."""
+        with self._failures():
+            self._keys.set(f"{key}/{self.rank}", str(value))
+
+    def posted(self, key: str, rank: int) -> int | None:
+        """The number that a rank has left under a key; None where there is none yet."""
+        name = f"{key}/{rank}"
+        with self._failures():
+            return int(self._keys.get(name)) if self._keys.check([name]) else None
+
+    def check(self) -> None:
+        """Raise TrainingStopped where rank 0 has left, and in rank 0 RunError where another has failed."""
+        with self._failures():
+            ended = self._keys.check([FAILED if self.is_main else LEFT])
+        if ended and not self.is_main:
+            raise TrainingStopped
+        if ended:
+            reason = self.failure()  # a whole sentence says by itself what to do
+            advice = "; the run can be resumed and goes on after what is done."
+            raise RunError(reason if reason.endswith(".") else reason + advice)
+
+    @property
+    def _keys(self) -> dist.Store:
+        assert self.store is not None, "one process alone has no other ranks"
+        return self.store
 
     def mean(self, values: Tensor) -> Tensor:
         """Means over the global batch of `values`, which are means over this rank's share."""
@@ -223,7 +251,7 @@ class World:
                 if self.store.check([FAILED]):
                     return self.store.get(FAILED).decode()
                 time.sleep(POLL_SECONDS)
-        return f"One of the {self.size} processes that share the training ended unexpectedly"
+        return f"One of the {self.size} processes that share the run ended unexpectedly"
 
     def report(self, error: BaseException) -> None:
         """From a rank other than 0: leave for rank 0 why this rank fails."""
@@ -232,7 +260,7 @@ class World:
             if self.store is not None and not self.store.check([FAILED]):
                 self.store.set(
                     FAILED,
-                    f"Process {self.rank} of the {self.size} that share the training failed: "
+                    f"Process {self.rank} of the {self.size} that share the run failed: "
                     f"{type(error).__name__}: {detail}",
                 )
 
@@ -253,6 +281,23 @@ def member(world: World) -> Iterator[World]:
         yield world
     finally:
         _worlds.pop()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within, this rank computes by itself: the others have nothing left to do."""
+    with member(World(device=current().device)):
+        yield
+
+
+def use_all_cores() -> None:
+    """Give a rank on the CPU the threads of one process alone, since their number changes rounding.
+
+    torchrun leaves its ranks one, where the user sets no other number.
+    """
+    world = current()
+    if world.size > 1 and world.device == "cpu" and torch.get_num_threads() == 1:
+        torch.set_num_threads(cpu_cores())
 
 
 def training_device(device: str) -> str:

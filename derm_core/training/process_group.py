@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from ..errors import ConfigError, RunError
 from ..machine import gpus, pick_device
-from .distributed import TrainingStopped, World, member
+from .distributed import LEFT, TrainingStopped, World, member
 
 STEP_SECONDS = 600.0  # all ranks must have joined by then, and no part of a step takes longer
 MAIN_SECONDS = 86_400.0  # the others wait so long while rank 0 loads data or evaluates
@@ -90,6 +90,9 @@ def join(number: int, device: str) -> Iterator[World]:
             world.report(error)
         raise
     finally:
+        if world.is_main:
+            with contextlib.suppress(RuntimeError):  # torchrun itself has ended
+                store.set(LEFT, "")
         if world.sound or device == "cpu":
             dist.destroy_process_group()
         else:  # an orderly end would wait for ranks that are gone
@@ -131,8 +134,7 @@ def _connect(
             return dist.new_group(backend="gloo", timeout=patient if rank else step)
     except RuntimeError as error:
         raise RunError(
-            f"Not all of the {size} processes that share the training could be reached; the run's "
-            "log says why."
+            f"Not all of the {size} processes that share the run could be reached; its log says why."
         ) from error
 
 

@@ -18,7 +18,7 @@ from derm_core.config.recipes import recipe
 from derm_core.data.synth.dataset import make_synth
 from derm_core.events import read_events
 from derm_core.jobs import spawning, supervisor
-from derm_core.jobs.spawning import processes
+from derm_core.jobs.spawning import feature_processes, processes
 from derm_core.jobs.store import RunStore
 from derm_core.jobs.worker import device_names
 from derm_core.workspace import REPOSITORY
@@ -43,15 +43,26 @@ WITHOUT_BATCH_NORM = BackboneConfig(architecture="convnext_atto", stage=0)
     [
         (PRETRAIN, 3, 8),
         (StudyConfig(dataset="d", regime="finetune", devices=2), 2, 8),
-        (StudyConfig(dataset="d", regime="frozen", devices=2), 1, 1),
+        (StudyConfig(dataset="d", regime="frozen", devices=2), 1, 8),
+        (StudyConfig(dataset="d", regime="frozen", folds=5, devices=2), 1, 1),
         (EmbedConfig(dataset="d"), 1, 1),
     ],
 )
-def test_trainings_are_shared_as_the_config_says_or_torchrun(config, alone, torchrun, monkeypatch):
+def test_runs_are_shared_by_ranks_as_the_config_says_or_torchrun(
+    config, alone, torchrun, monkeypatch
+):
     assert processes(config) == alone
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert processes(config) == torchrun
+
+
+def test_processes_share_features_where_no_ranks_do(monkeypatch):
+    frozen = StudyConfig(dataset="d", regime="frozen", devices=2)
+    assert feature_processes(frozen) == 2 and device_names("cuda-1", frozen) == ["cuda-1", "cuda-2"]
+    assert feature_processes(EmbedConfig(dataset="d")) == 1
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert feature_processes(frozen) == 1
 
 
 def test_a_shared_run_holds_all_its_gpus_on_this_machine(monkeypatch):

@@ -69,7 +69,7 @@ def planted(workspace, monkeypatch):
     monkeypatch.setattr("derm_core.study.arms.load_imagenet", lambda config: (network, info))
     best = {"arm": "imagenet@48"}
 
-    def features(arm, workspace, data, device):
+    def features(arm, workspace, data, device, devices):
         rng = np.random.default_rng(len(arm.name))
         noise = rng.normal(0, 1, (len(data.labels), 8)).astype(np.float32)
         if arm.name == best["arm"]:

@@ -8,7 +8,7 @@ from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
 from derm_core.stats.metrics import log_prior
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune
-from derm_core.study.frozen import train_frozen
+from derm_core.study.frozen import study_features, train_frozen
 from derm_core.study.study_data import prepare, with_stores
 from derm_core.study.trained_arm import TrainedStudy
 from tests.builders import write_dataset
@@ -49,5 +49,6 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Trained
     if config.regime == "finetune":
         _, trained = finish(finetune(study, built))
         return dataclasses.replace(study, trained=trained)
-    _, (trained_study, _) = finish(train_frozen(study, built))
+    _, features = finish(study_features(study, built))
+    _, (trained_study, _) = finish(train_frozen(study, built, features))
     return trained_study
