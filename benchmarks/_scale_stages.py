@@ -8,12 +8,15 @@ prints one JSON object for each stage as it ends: {stage, seconds, cpu_s, disk_b
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from derm_core.processes import end_with
 
 NAME, SIZE = "scale", 64
 ARMS = ("a", "b", "c")  # embeddings of these names
@@ -168,4 +171,5 @@ PARTS = {
 }
 
 if __name__ == "__main__":
+    end_with(os.getppid())
     PARTS[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], sys.argv[4:] == ["quick"])
