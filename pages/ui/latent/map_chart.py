@@ -68,19 +68,19 @@ def draw_map(
     shown = f"{loaded.run_id}-{len(loaded.points)}"
     key = f"map-{side}-{shown}-{method}-{colour}-{filtered}-{version}"
     ringed = selection.rows_to_ring(key, rows)
-    content = (
-        first.version,
-        loaded.version,
-        loaded.name,
-        method,
-        colour,
-        height,
-        tuple(first.levels(colour)),
-        np.packbits(settings.mask).tobytes(),
-        np.array(ringed, np.int64).tobytes(),
-    )
     chart: MapChart = cached.built_once(
-        content, lambda: build_chart(first, loaded, settings, ringed, height)
+        (
+            first.version,
+            loaded.version,
+            loaded.name,
+            method,
+            colour,
+            height,
+            tuple(first.levels(colour)),
+            np.packbits(settings.mask).tobytes(),
+            np.array(ringed, np.int64).tobytes(),
+        ),
+        lambda: build_chart(first, loaded, settings, ringed, height),
     )
     figure = again(chart.figure)
     if upload is not None:
@@ -95,7 +95,9 @@ def draw_map(
     )
     if chart.detail is None:
         return map_hover.ShownChart(side, key, None)
-    further = map_route.offer(map_route.POINTS, f"map-points-{side}", chart.detail.respond, content)
+    further = map_route.offer(
+        map_route.POINTS, f"map-points-{side}", chart.detail.respond, chart.detail
+    )
     return map_hover.ShownChart(side, key, further.address)
 
 
