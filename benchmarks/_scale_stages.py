@@ -54,6 +54,19 @@ class Clock:
         self.started = now | {"seconds": time.perf_counter()}
 
 
+def _bare(folder: Path, arm: str, quick: bool) -> None:
+    """The bare loop over the same files, which forks: in a process without threads."""
+    from benchmarks.import_ import time_bare
+    from derm_core.data.layouts import find_layout
+    from derm_core.data.listing import read_listing
+    from derm_core.machine import cpu_cores
+
+    paths = [image.path for image in read_listing(find_layout(folder / "data")).images]
+    clock = Clock(folder / "home")
+    time_bare(paths, cpu_cores())
+    clock.end("bare")
+
+
 def _import(folder: Path, arm: str, quick: bool) -> None:
     from derm_core.data.importers import import_dataset
     from derm_core.workspace import Workspace
@@ -162,6 +175,7 @@ def _recall(folder: Path, arm: str, quick: bool) -> None:
 
 
 PARTS = {
+    "bare": _bare,
     "import": _import,
     "audit": _audit,
     "features": _features,

@@ -46,7 +46,6 @@ from derm_core.errors import ConfigError, RunError
 from derm_core.machine import cpu_cores
 
 from . import _scale_images as images
-from .import_ import time_bare
 from .memory import Watch, descendants
 
 STAGES = (
@@ -59,7 +58,7 @@ STAGES = (
     "map",
     "data_issues",
 )
-PARTS = ("import", "audit", "features", "study", "map")
+PARTS = ("bare", "import", "audit", "features", "study", "map")
 LIMITS = {
     "exponent": 1.15,
     "exponent_map": 1.3,
@@ -110,7 +109,7 @@ def one_size(
     """What each stage took at one number of images, by its name; `bare` is the bare loop."""
     paths = images.write_data_set(parts.folder / "data", generated, views)
     images.read_all(paths)
-    stages: dict[str, dict[str, Any]] = {"bare": {"seconds": time_bare(paths, cpu_cores())}}
+    stages: dict[str, dict[str, Any]] = {}
     for name in PARTS:
         for stage in parts.run(name):
             stages[stage["stage"]] = stage
