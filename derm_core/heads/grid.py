@@ -39,6 +39,8 @@ CURVES = (
     "val_balanced_accuracy",
 )
 AXES = ("learning_rate", "weight_decay")
+MOST_STEPS = 256  # of an epoch, from which on a step takes more images
+MANY_IMAGES = 2**15  # training images from which on curves are measured after every second epoch
 GROUP_BYTES = 2**19  # of the weights that train as one on a CPU; four times that with all they need
 HEAD_NAMES = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
 
@@ -58,6 +60,22 @@ def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     std = features.std(0, dtype=np.float64)
     std = np.where(std > 1e-6 * np.maximum(np.abs(mean), 1e-6), std, 1.0)
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def images_of_step(least: int, images: int) -> int:
+    """How many images a step takes: `least`, doubled while an epoch over all has more than MOST_STEPS steps.
+
+    The weights of all heads are changed in each step, which with many steps takes as long as the
+    gradients. The learning rate is chosen on validation in any case.
+    """
+    while images > least * MOST_STEPS:
+        least *= 2
+    return least
+
+
+def measured_after(images: int) -> int:
+    """After how many epochs over so many training images curves are measured: that takes a third of the time."""
+    return 2 if images > MANY_IMAGES else 1
 
 
 class Heads:
@@ -106,8 +124,9 @@ class Heads:
         _check(features, labels, train, val, classes, len(seeds))
         self.classes, self.seeds, self.loss = classes, tuple(seeds), loss
         self.grid = tuple(product(learning_rates, weight_decays))
-        self.batch_size = min(batch_size, len(train))
-        self.batches = -(-len(train) // self.batch_size)
+        self.rows = len(train)
+        self.batch_size = min(batch_size, self.rows)
+        self.batches = -(-self.rows // self.batch_size)
         self.steps = updates or epochs * self.batches
         self.epochs = epochs if updates is None else updates / self.batches
         self.device, self.dtype = torch.device(device), dtype
@@ -180,8 +199,8 @@ class Heads:
         """Train from the initial heads, once; a caller that stops iterating stops the training.
 
         Args:
-            curves: measure at step 0, at steps 1, 2, 4, … of the first epoch and after each epoch;
-                otherwise after the last step alone.
+            curves: measure at step 0, at steps 1, 2, 4, … of the first epoch, and after each epoch, of more
+                than MANY_IMAGES after the first and every second; otherwise after the last step alone.
 
         Yields:
             The records, which also stand in `records`, and None where half a second brought none.
@@ -190,7 +209,7 @@ class Heads:
         if curves:
             first_epoch = min(self.batches, self.steps)
             wanted |= {2**k for k in range(self.batches.bit_length()) if 2**k < first_epoch}
-            wanted |= set(range(0, self.steps, self.batches))
+            wanted |= {first_epoch, *range(0, self.steps, measured_after(self.rows) * self.batches)}
         for measured in train_groups(self.groups, self.steps, wanted, self.measure):
             yield None if measured is None else self._record(*measured)
 

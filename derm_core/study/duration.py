@@ -15,7 +15,7 @@ from ..data.manifest import load_dataset
 from ..errors import ConfigError, WeightsUnavailable
 from ..formatting import count, duration
 from ..heads.batched import ROWS
-from ..heads.grid import Heads
+from ..heads.grid import Heads, images_of_step, measured_after
 from ..nets.backbone import Extractor
 from ..nets.batchnorm import fold
 from ..nets.given import GivenFeatures
@@ -138,18 +138,20 @@ def _seconds_an_image(extractor: Extractor, size: int) -> float:
 
 def _head_seconds(config: StudyConfig, width: int, images: int) -> float:
     """All heads of an arm on the grid as it is given, on one core."""
-    steps_an_epoch = -(-round(TRAIN * images) // config.batch_size)
-    records = config.epochs + steps_an_epoch.bit_length() + 1
-    step, row = _head_trial(config, width)
+    trained_on = round(TRAIN * images)
+    batch_size = images_of_step(config.batch_size, trained_on)
+    steps_an_epoch = -(-trained_on // batch_size)
+    records = config.epochs // measured_after(trained_on) + steps_an_epoch.bit_length() + 1
+    step, row = _head_trial(config, width, batch_size)
     of_a_seed = config.epochs * steps_an_epoch * step + records * MEASURED * images * row
     return of_a_seed * len(config.seeds)
 
 
-def _head_trial(config: StudyConfig, width: int) -> tuple[float, float]:
+def _head_trial(config: StudyConfig, width: int, batch_size: int) -> tuple[float, float]:
     """Seconds of one step of an arm's heads of one seed, and of measuring them on one image."""
     rng, classes = np.random.default_rng(0), 7
-    features = rng.standard_normal((2 * ROWS, width), np.float32)
-    rows = np.arange(2 * ROWS)
+    rows = np.arange(max(2 * ROWS, batch_size))
+    features = rng.standard_normal((len(rows), width), np.float32)
     heads = Heads(
         {"trial": features},
         rows % classes,
@@ -160,7 +162,7 @@ def _head_trial(config: StudyConfig, width: int) -> tuple[float, float]:
         learning_rates=config.learning_rates,
         weight_decays=config.weight_decays,
         hidden=config.hidden,
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         loss=config.loss,
     )
     (group,), prior = heads.groups, torch.zeros(classes)

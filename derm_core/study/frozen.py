@@ -18,7 +18,7 @@ from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..heads.grid import Heads
+from ..heads.grid import Heads, images_of_step
 from ..heads.tuning import WIDENINGS, Choice, TunedHeads
 from ..training.distributed import use_all_cores
 from ..workspace import Workspace
@@ -132,8 +132,13 @@ def tune_heads(
         for part in map(make, parts):
             count = len(part.grid) * len(part.seeds) * len(part.arms)
             where = "beyond the edge of the grid" if widened else "of the grid"
+            steps = (
+                f", steps of {part.batch_size} images"
+                if part.batch_size > config.batch_size
+                else ""
+            )
             yield log(
-                f"Training {count} heads: {len(part.arms)} arms, {len(part.grid)} settings {where}."
+                f"Training {count} heads: {len(part.arms)} arms, {len(part.grid)} settings {where}{steps}."
             )
             yield from train_heads(part, live=not widened)
             heads.add(part)
@@ -154,7 +159,8 @@ def make_heads(
 
     Args:
         features: {arm: (n, D) or (S, n, D)} of the study's images.
-        train: positions of the training images, by default those of the split.
+        train: positions of the training images, by default those of the split, whose number decides how
+            many a step takes.
         changes: arguments of Heads other than the config's.
     """
     options = {
@@ -163,7 +169,7 @@ def make_heads(
         "weight_decays": config.weight_decays,
         "hidden": config.hidden,
         "epochs": config.epochs,
-        "batch_size": config.batch_size,
+        "batch_size": images_of_step(config.batch_size, len(data.members("train"))),
         "loss": config.loss,
         **changes,
     }

@@ -9,7 +9,7 @@ from torch import nn
 
 from derm_core.errors import ConfigError, DataError
 from derm_core.heads import grid, groups
-from derm_core.heads.grid import CURVES, Heads
+from derm_core.heads.grid import CURVES, MOST_STEPS, Heads, images_of_step
 from derm_core.heads.tuning import TunedHeads
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
@@ -176,6 +176,22 @@ def test_a_number_of_updates_in_place_of_epochs_ends_within_an_epoch(data):
     assert steps(heads) == [0, 1, 2, 4, 7, 10]
     few = Heads(features, labels, TRAIN[:5], VAL, **SETTINGS, updates=10)
     assert steps(few, curves=False) == [10] and few.batch_size == 5
+
+
+def test_a_step_takes_more_images_where_an_epoch_has_many_steps():
+    assert images_of_step(128, 7_000) == images_of_step(128, 128 * MOST_STEPS) == 128
+    assert images_of_step(128, 128 * MOST_STEPS + 1) == 256
+    for images in (50_000, 280_000, 1_000_000):
+        size = images_of_step(128, images)
+        assert MOST_STEPS / 2 <= images / size <= MOST_STEPS and size % 128 == 0
+
+
+def test_curves_of_many_images_are_measured_after_the_first_and_every_second_epoch(
+    data, monkeypatch
+):
+    monkeypatch.setattr(grid, "MANY_IMAGES", len(TRAIN) - 1)
+    heads = Heads(*data, TRAIN, VAL, **(SETTINGS | {"epochs": 5, "batch_size": 50}))
+    assert [record.epoch for record in heads.fit() if record] == [0, 0.5, 1, 2, 4, 5]
 
 
 def test_measuring_less_changes_no_weight(data):

@@ -42,12 +42,14 @@ def test_what_is_not_estimated_is_refused(workspace, tiny, changes):
 
 def test_steps_of_training_and_records_are_counted(workspace, tiny, monkeypatch):
     """Where a step takes a second and measuring nothing, a head of each seed takes as many seconds as it has steps."""
-    monkeypatch.setattr(duration, "load_dataset", lambda *_: Labelled(1000))
     monkeypatch.setattr(duration, "_head_trial", lambda *_: (1.0, 0.0))
     config = dataclasses.replace(CONFIG, arms=("colour",), batch_size=128, seeds=(0, 1, 2))
-    expected = estimate(config, workspace)
-    shared_by = min(expected.cores, 3)
-    assert expected.heads_seconds == config.epochs * 6 * 3 / shared_by  # 700 images: six batches
+    # 700 images to train on are six batches of 128, 70,000 are 137 of 512.
+    for images, steps in ((1000, 6), (100_000, 137)):
+        monkeypatch.setattr(duration, "load_dataset", lambda *_, count=images: Labelled(count))
+        expected = estimate(config, workspace)
+        shared_by = min(expected.cores, 3)
+        assert expected.heads_seconds == pytest.approx(config.epochs * steps * 3 / shared_by)
 
 
 def test_the_text_names_the_grid_as_given_and_as_it_may_grow():

@@ -16,6 +16,7 @@ from derm_core.data.official_split import describe_official
 from derm_core.data.triage import save_map
 from derm_core.errors import RunError
 from derm_core.files import read_json
+from derm_core.heads import grid
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.report.files import report_files
 from derm_core.report.sections import method_sections
@@ -115,6 +116,25 @@ def test_gaps_are_the_difference_of_the_last_row_of_the_curves(finished):
         assert entry["gaps"]["accuracy"] == pytest.approx(
             last["train_accuracy"] - last["val_accuracy"], abs=1e-6
         )
+
+
+@pytest.mark.slow
+def test_of_a_large_set_a_step_takes_more_images_with_few_labels_too(
+    config, workspace, monkeypatch
+):
+    """Large here is what has more than two steps an epoch."""
+    monkeypatch.setattr(grid, "MOST_STEPS", 2)
+    config = dataclasses.replace(config, label_fractions=(0.5,))
+    result, events, run = run_study(config, workspace)
+    _, data = finish(prepare(config, workspace))
+    images = len(data.members("train"))
+    size = grid.images_of_step(config.batch_size, images)
+    assert size > config.batch_size and images <= 2 * size
+    trained = [event.value for event in events if str(event.value).startswith("Training")]
+    assert trained and all(f"steps of {size} images" in text for text in trained)
+    for entry in result["arms"].values():
+        curves = pd.read_csv(run.root / entry["curves"])
+        assert curves["step"].max() == config.epochs * -(-images // size)
 
 
 @pytest.mark.slow
