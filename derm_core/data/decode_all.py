@@ -27,7 +27,7 @@ from ..files import private_file, private_folder, read_json, storage_errors, wri
 from ..machine import cpu_cores
 from ..processes import begin_pool_worker, end_with, start_module
 from ..records import optional, to_json
-from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
+from .decode import PREPROCESSING_VERSION, open_picture, prepare, read_bytes
 
 CHUNK = 64
 Progress = Callable[[int, int], None]
@@ -291,7 +291,7 @@ def read_chunk(
         name = os.path.basename(path)
         try:
             data = read_bytes(path, name)
-            image = decode(data, name)
+            image = open_picture(data, name)  # its pixels are read at once
         except ImageError as error:
             files.append(DecodedFile(reason=str(error).removeprefix(f"{name}: ")))
             continue
