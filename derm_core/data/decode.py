@@ -7,6 +7,7 @@ whichever way an image came. Uses Pillow only; HEIC photos need the extra pillow
 from __future__ import annotations
 
 import io
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,7 +47,10 @@ def read_bytes(path: Path | str, name: str = "image") -> bytes:
     """A file's bytes, refused above MAX_BYTES before they are read. Raises ImageError."""
     try:
         with open(path, "rb") as handle:
-            data = handle.read(MAX_BYTES + 1)
+            size = os.fstat(handle.fileno()).st_size
+            data = handle.read(min(size, MAX_BYTES) + 1)  # room for MAX_BYTES takes longer
+            if len(data) > size:  # the file does not know its size, or grows
+                data += handle.read(MAX_BYTES + 1 - len(data))
     except OSError as error:
         raise ImageError(
             f"{name}: the file cannot be opened ({error.strerror or error})."
