@@ -156,7 +156,7 @@ class StudyConfig(Checked):
         seeds: seeds of training, one classifier each.
         hidden: units of the classifier's hidden layer.
         epochs: passes over the training features.
-        batch_size: features in each step, doubled while an epoch would have more than 256 steps.
+        batch_size: features in each step, doubled while an epoch would have more than 128 steps.
         loss: loss of the classifiers.
         learning_rates, weight_decays: grid from which validation selects; it is widened where a choice
             lies on its edge.

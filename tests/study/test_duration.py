@@ -44,8 +44,8 @@ def test_steps_of_training_and_records_are_counted(workspace, tiny, monkeypatch)
     """Where a step takes a second and measuring nothing, a head of each seed takes as many seconds as it has steps."""
     monkeypatch.setattr(duration, "_head_trial", lambda *_: (1.0, 0.0))
     config = dataclasses.replace(CONFIG, arms=("colour",), batch_size=128, seeds=(0, 1, 2))
-    # 700 images to train on are six batches of 128, 70,000 are 137 of 512.
-    for images, steps in ((1000, 6), (100_000, 137)):
+    # 700 images to train on are six batches of 128, 70,000 are 69 of 1,024.
+    for images, steps in ((1000, 6), (100_000, 69)):
         monkeypatch.setattr(duration, "load_dataset", lambda *_, count=images: Labelled(count))
         expected = estimate(config, workspace)
         shared_by = min(expected.cores, 3)
