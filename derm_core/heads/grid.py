@@ -40,7 +40,10 @@ CURVES = (
 )
 AXES = ("learning_rate", "weight_decay")
 MOST_STEPS = 128  # of an epoch, from which on a step takes more images
-MANY_IMAGES = 2**14  # training images from which on curves are measured after every second epoch
+MANY_IMAGES = (
+    2**14
+)  # training images from which on curves are measured after every second epoch; of
+VERY_MANY_IMAGES = 2**16  # these after every fourth
 GROUP_BYTES = 2**19  # of the weights that train as one on a CPU; four times that with all they need
 HEAD_NAMES = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
 
@@ -74,7 +77,9 @@ def images_of_step(least: int, images: int) -> int:
 
 
 def measured_after(images: int) -> int:
-    """After how many epochs over so many training images curves are measured: that takes a third of the time."""
+    """After how many epochs over so many training images curves are measured: each takes a third of an epoch's time."""
+    if images > VERY_MANY_IMAGES:
+        return 4
     return 2 if images > MANY_IMAGES else 1
 
 
@@ -199,8 +204,8 @@ class Heads:
         """Train from the initial heads, once; a caller that stops iterating stops the training.
 
         Args:
-            curves: measure at step 0, at steps 1, 2, 4, … of the first epoch, and after each epoch, of more
-                than MANY_IMAGES after the first and every second; otherwise after the last step alone.
+            curves: measure at step 0, at steps 1, 2, 4, … of the first epoch, after it, and after each epoch
+                or what `measured_after` says; otherwise after the last step alone.
 
         Yields:
             The records, which also stand in `records`, and None where half a second brought none.

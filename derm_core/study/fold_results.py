@@ -64,8 +64,9 @@ def combine_folds(
     joined = join_folds(config, workspace)
     data = joined.data
     results = [fold.result for fold in joined.folds]
-    fixed = join_protocols(config, data.dataset.fingerprint, run, results)
-    record_marks(run, config, data.dataset)
+    dataset = data.dataset
+    fixed = join_protocols(config, dataset.fingerprint, run, results, images=len(dataset))
+    record_marks(run, config, dataset)
     study = TrainedStudy(
         config,
         workspace,

@@ -18,7 +18,7 @@ from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..heads.grid import Heads, images_of_step
+from ..heads.grid import Heads, images_of_step, measured_after
 from ..heads.tuning import WIDENINGS, Choice, TunedHeads
 from ..training.distributed import use_all_cores
 from ..workspace import Workspace
@@ -132,13 +132,9 @@ def tune_heads(
         for part in map(make, parts):
             count = len(part.grid) * len(part.seeds) * len(part.arms)
             where = "beyond the edge of the grid" if widened else "of the grid"
-            steps = (
-                f", steps of {part.batch_size} images"
-                if part.batch_size > config.batch_size
-                else ""
-            )
             yield log(
-                f"Training {count} heads: {len(part.arms)} arms, {len(part.grid)} settings {where}{steps}."
+                f"Training {count} heads: {len(part.arms)} arms, {len(part.grid)} settings {where}"
+                f"{_of_large_set(part, config)}."
             )
             yield from train_heads(part, live=not widened)
             heads.add(part)
@@ -146,6 +142,13 @@ def tune_heads(
         if not parts:
             break
     return heads
+
+
+def _of_large_set(heads: Heads, config: StudyConfig) -> str:
+    """What is otherwise with heads of many training images."""
+    larger, every = heads.batch_size > config.batch_size, measured_after(heads.rows)
+    steps = f", steps of {heads.batch_size} images" if larger else ""
+    return steps + (f", curves after the first epoch and every {every} epochs" if every > 1 else "")
 
 
 def make_heads(

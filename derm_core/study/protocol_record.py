@@ -22,6 +22,7 @@ from ..config import StudyConfig, to_dict
 from ..config.recipes import with_equal_views
 from ..errors import RunError
 from ..files import read_json, write_json
+from ..heads.grid import MANY_IMAGES, MOST_STEPS, VERY_MANY_IMAGES
 from ..heads.tuning import WIDENINGS
 from ..records import from_json, to_json
 from ..stats.intervals import GAP_MARGINS, MARGINS
@@ -57,6 +58,11 @@ GRID_RULE = (
     "it one point for all arms (shared); inside each fold; the grid grows by one factor where a choice "
     f"lies on its edge, at most {WIDENINGS} times"
 )
+STEPS_RULE = (
+    f"a step takes batch_size images, doubled while an epoch over the training images has more than {MOST_STEPS} "
+    "steps; curves are measured after the first epoch and after every one, of more than "
+    f"{MANY_IMAGES:,} training images after every second, of more than {VERY_MANY_IMAGES:,} after every fourth"
+)
 CHOSEN_RULE = (
     "in each fold the arm of these with the lowest validation loss at its own setting; where all folds "
     "choose one arm, it is that arm"
@@ -72,7 +78,7 @@ HEADLINE = (
 
 
 def protocol_content(
-    config: StudyConfig, fingerprint: str, weights: Weights = NO_WEIGHTS
+    config: StudyConfig, fingerprint: str, weights: Weights = NO_WEIGHTS, *, images: int = 0
 ) -> dict[str, Any]:
     """What a study fixes, as JSON values.
 
@@ -80,6 +86,7 @@ def protocol_content(
         config: of the study, or of one of its folds.
         fingerprint: of the dataset's content.
         weights: what stands behind names that can be given to something else, see `weight_sources.named_weights`.
+        images: how many the dataset has; of many, how classifiers train on large sets is fixed as well.
     """
     rest = {key: value for key, value in to_dict(config).items() if key not in NOT_FIXED}
     if config.pretrain:
@@ -117,6 +124,8 @@ def protocol_content(
     }
     if marks := rest.pop("marks", None):
         content["marks"] = marks
+    if config.regime == "frozen" and images > min(MANY_IMAGES, MOST_STEPS * config.batch_size):
+        content["steps"] = STEPS_RULE
     if own_networks(arms):
         content["seen"] = SEEN_RULE
     if weights:
@@ -137,7 +146,12 @@ def digest(content: Mapping[str, Any]) -> str:
 
 
 def fix_protocol(
-    config: StudyConfig, fingerprint: str, run: RunFiles, weights: Weights = NO_WEIGHTS
+    config: StudyConfig,
+    fingerprint: str,
+    run: RunFiles,
+    weights: Weights = NO_WEIGHTS,
+    *,
+    images: int = 0,
 ) -> FixedProtocol | None:
     """Write the protocol of a study into its run, before a test image is read; a resumed run's stays.
 
@@ -147,7 +161,7 @@ def fix_protocol(
     Raises:
         RunError: the run was begun under another protocol.
     """
-    content = protocol_content(config, fingerprint, weights)
+    content = protocol_content(config, fingerprint, weights, images=images)
     fixed = FixedProtocol(sha256=digest(content), created=time.time(), content=content)
     if run.protocol.exists():
         earlier = _read(run)
@@ -165,11 +179,16 @@ def fix_protocol(
 
 
 def join_protocols(
-    config: StudyConfig, fingerprint: str, run: RunFiles, folds: Sequence[StudyResult]
+    config: StudyConfig,
+    fingerprint: str,
+    run: RunFiles,
+    folds: Sequence[StudyResult],
+    *,
+    images: int = 0,
 ) -> FixedProtocol | None:
     """The protocol under which all folds were tested, fixed when the first of them was; written into `run`.
 
-    None where a fold has none: an earlier version made it.
+    None where a fold has none: an earlier version made it. The arguments are those of `protocol_content`.
 
     Raises:
         RunError: a fold was made under another.
@@ -177,7 +196,7 @@ def join_protocols(
     protocols = [(fold.run_id, fold.protocol) for fold in folds]
     first = folds[0].protocol if folds else None
     weights = first.content.get("weights", NO_WEIGHTS) if first else NO_WEIGHTS
-    content = protocol_content(config, fingerprint, weights)
+    content = protocol_content(config, fingerprint, weights, images=images)
     fixed = FixedProtocol(sha256=digest(content), created=time.time(), content=content)
     for run_id, protocol in protocols:
         if protocol and protocol.sha256 != fixed.sha256:

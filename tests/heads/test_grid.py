@@ -9,7 +9,15 @@ from torch import nn
 
 from derm_core.errors import ConfigError, DataError
 from derm_core.heads import grid, groups
-from derm_core.heads.grid import CURVES, MOST_STEPS, Heads, images_of_step
+from derm_core.heads.grid import (
+    CURVES,
+    MANY_IMAGES,
+    MOST_STEPS,
+    VERY_MANY_IMAGES,
+    Heads,
+    images_of_step,
+    measured_after,
+)
 from derm_core.heads.tuning import TunedHeads
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
@@ -192,6 +200,11 @@ def test_curves_of_many_images_are_measured_after_the_first_and_every_second_epo
     monkeypatch.setattr(grid, "MANY_IMAGES", len(TRAIN) - 1)
     heads = Heads(*data, TRAIN, VAL, **(SETTINGS | {"epochs": 5, "batch_size": 50}))
     assert [record.epoch for record in heads.fit() if record] == [0, 0.5, 1, 2, 4, 5]
+
+
+def test_curves_of_very_many_images_are_measured_after_every_fourth_epoch():
+    limits = MANY_IMAGES, MANY_IMAGES + 1, VERY_MANY_IMAGES, VERY_MANY_IMAGES + 1
+    assert list(map(measured_after, limits)) == [1, 2, 2, 4]
 
 
 def test_measuring_less_changes_no_weight(data):

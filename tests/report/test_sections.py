@@ -357,6 +357,16 @@ def test_the_protocol_names_the_arms_that_validation_chooses():
     assert "accuracy gap ±2 points" in parts["Margins of equivalence"]
 
 
+def test_the_protocol_names_the_steps_on_a_large_set():
+    config = StudyConfig(dataset="tiny", arms=("vae", "imagenet"))
+    for images, is_named in ((10_000, False), (100_000, True)):
+        content = protocol_content(config, "abc", images=images)
+        fixed = FixedProtocol(sha256="f", created=0.0, content=content)
+        section = protocol(dataclasses.replace(study_result(example()), protocol=fixed))
+        named = [b.text for b in section.bullets if b.stressed == "Steps of the classifiers:"]
+        assert named == [content[name] for name in ("steps",) if is_named]
+
+
 def test_the_protocol_calls_no_other_pair_the_primary_test():
     config = StudyConfig(dataset="tiny", arms=("bundle:mole-net", "imagenet"))
     fixed = FixedProtocol(sha256="f", created=0.0, content=protocol_content(config, "abc"))

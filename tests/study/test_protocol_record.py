@@ -162,6 +162,24 @@ def test_the_protocol_of_the_preset_folds_stays_what_published_results_were_made
     assert hash_of(preset("folds"), "f" * 64) == pinned
 
 
+def test_how_classifiers_train_on_large_sets_is_fixed_where_a_set_is_large():
+    large = protocol_content(FOLDS, "abc", images=20_000)
+    assert "16,384 training images" in large["steps"]
+    assert large == protocol_content(FOLDS, "abc", images=10_015) | {"steps": large["steps"]}
+    small_steps = dataclasses.replace(FOLDS, batch_size=32)
+    assert "steps" in protocol_content(small_steps, "abc", images=10_015)
+    whole_networks = dataclasses.replace(FOLDS, regime="finetune")
+    assert "steps" not in protocol_content(whole_networks, "abc", images=20_000)
+
+
+def test_a_large_study_begun_before_larger_steps_is_not_resumed(workspace):
+    """Its protocol says nothing of them: an earlier version began it with steps of one size."""
+    run = workspace.run("study-1").create()
+    fix_protocol(FOLDS, "abc", run)
+    with pytest.raises(RunError, match="another steps"):
+        fix_protocol(FOLDS, "abc", run, images=20_000)
+
+
 def test_arms_that_saw_the_images_are_counted_only_where_a_setting_says_so():
     asked = dataclasses.replace(FOLDS, count_seen=True)
     assert "count_seen" not in to_json(FOLDS) and hash_of(asked) != hash_of(FOLDS)

@@ -37,6 +37,7 @@ def protocol(result: StudyResult) -> Section | None:
         "Margins of equivalence": ", ".join(margins),
         "Grid": f"learning rates {_values(grid['learning_rates'])}; weight decays "
         f"{_values(grid['weight_decays'])}; {grid['rule']}",
+        **_steps(content.get("steps")),
         "Split": f"{split['splits']}, seed {split['split_seed']}, "
         + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
         **_marks(content.get("marks")),
@@ -53,6 +54,11 @@ def protocol(result: StudyResult) -> Section | None:
         finding=f"Fixed on {date} UTC, before this study tested an image.",
         bullets=tuple(Bullet(text, f"{part}:") for part, text in parts.items()),
     )
+
+
+def _steps(rule: str | None) -> dict[str, str]:
+    """How classifiers train on large sets."""
+    return {"Steps of the classifiers": rule} if rule else {}
 
 
 def _marks(marks: Mapping[str, Any] | None) -> dict[str, str]:
