@@ -20,6 +20,7 @@ from derm_core.study.study_result import read_study
 from tools.findings import answer_part, learned_part, verdict_part
 from tools.folds_page import folds_page
 from tools.recipe_table import ablation_part, directed, folds_part, points
+from tools.scale_table import scale_part
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
@@ -28,6 +29,7 @@ ORDER = ("vae", "imagenet")
 RESULTS = REPOSITORY / "benchmarks" / "results"
 STUDY = RESULTS / "laptop-ham10000" / "study.json"
 FOLDS = RESULTS / "folds.json"
+SCALE = RESULTS / "scale.json"
 EXPERIMENTS = REPOSITORY / "experiments" / "results"
 RECIPE = EXPERIMENTS / "recipe.json"
 RECIPES = REPOSITORY / "docs" / "recipes.md"
@@ -324,6 +326,7 @@ PARTS = {
         "paper": paper_part,
         "models": models_part,
         "benchmarks": lambda: benchmarks_part(RESULTS, EXPERIMENTS),
+        "scale": lambda: scale_part(SCALE),
     },
 }
 

@@ -90,6 +90,7 @@ def test_heads_grow_by_the_seconds_of_one_setting():
 
 def test_each_limit_that_is_missed_is_named_where_the_sizes_allow_to_judge():
     good = result({})
+    assert good["ratio"] == pytest.approx(8 * 160 / 3600) and good["ours"] == good["total_s"]
     assert good["missed"] == [] and good["total_s"] == pytest.approx(8 * 160)
     slow = result(dict.fromkeys(STAGES, 1.4))
     assert slow["missed"] == [
@@ -101,4 +102,5 @@ def test_each_limit_that_is_missed_is_named_where_the_sizes_allow_to_judge():
     good["stages"]["heads"]["peak_mb"][-1] = LIMITS["peak_mb"] + 1
     good["neighbours"]["recall"] = {"10": 0.99, "30": 0.9}
     assert missed(good) == ["heads peak_mb", "recall"]
-    assert result(dict.fromkeys(STAGES, 1.4), (100, 200))["missed"] == []
+    few = result(dict.fromkeys(STAGES, 1.4), (100, 200))
+    assert few["missed"] == [] and "ratio" not in few
