@@ -116,7 +116,7 @@ class BatchedHeads:
 
     @property
     def device(self) -> torch.device:
-        return self.blocks["train"][1].device
+        return self.weights[0].device
 
     @property
     def size(self) -> int:
@@ -127,6 +127,10 @@ class BatchedHeads:
     def steps(self) -> int:
         """How many steps were made."""
         return self.optimiser.steps
+
+    def release(self) -> None:
+        """Let go of the data and of the optimiser's moments, which only training needs."""
+        self.blocks, self.optimiser.first, self.optimiser.second = {}, [], []
 
     def _spread(self, y_ub: Tensor) -> Tensor:
         """Labels (U·G, B) of all heads from those of the units (U, B)."""

@@ -203,6 +203,8 @@ class Heads:
     def fit(self, *, curves: bool = True) -> Iterator[Record | None]:
         """Train from the initial heads, once; a caller that stops iterating stops the training.
 
+        Afterwards the weights are there, and the data is let go of.
+
         Args:
             curves: measure at step 0, at steps 1, 2, 4, … of the first epoch, after it, and after each epoch
                 or what `measured_after` says; otherwise after the last step alone.
@@ -217,6 +219,8 @@ class Heads:
             wanted |= {first_epoch, *range(0, self.steps, measured_after(self.rows) * self.batches)}
         for measured in train_groups(self.groups, self.steps, wanted, self.measure):
             yield None if measured is None else self._record(*measured)
+        for group in self.groups:
+            group.heads.release()
 
     def measure(self, group: HeadGroup) -> Tensor:
         """All curves of one group's heads, (6, U, G) in the order of CURVES."""
