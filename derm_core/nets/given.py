@@ -29,9 +29,9 @@ class GivenFeatures(FeatureNetwork):
         self.width = features.shape[1]
 
     def of_rows(self, rows: np.ndarray) -> np.ndarray:
-        """(n, D) of the images in these rows of the dataset."""
-        features: np.ndarray = self.features_nd.numpy()[rows]
-        return features
+        """(n, D) of the images in these rows of the dataset; of all of them in order the table itself, not a copy."""
+        features: np.ndarray = self.features_nd.numpy()
+        return features if np.array_equal(rows, np.arange(len(features))) else features[rows]
 
     def known(self, rows: np.ndarray) -> np.ndarray:
         """(n,) whether the images in these rows have features."""

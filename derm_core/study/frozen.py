@@ -213,7 +213,7 @@ def arm_features(
 
 def side_by_side(variants: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Features (n, D) of one variant's extractors side by side; (S, n, D) of one variant a seed."""
-    matrices = [np.concatenate(blocks, 1) for blocks in variants]
+    matrices = [blocks[0] if len(blocks) == 1 else np.concatenate(blocks, 1) for blocks in variants]
     return matrices[0] if len(matrices) == 1 else np.stack(matrices)
 
 
