@@ -17,7 +17,7 @@ COUNTS = (10, 30)
 def compare(space_nd: np.ndarray) -> dict[str, Any]:
     """Which share of the true neighbours is found, by their number, and the seconds for the most.
 
-    Those of the index hold the start of its process and its compilation.
+    Those of the index hold the start of its process.
     """
     most = min(max(COUNTS), len(space_nd) - 1)
     (true, _), exact_s = _timed(lambda: exact_neighbours(space_nd, most))

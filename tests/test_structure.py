@@ -93,7 +93,7 @@ def test_few_imports_stand_inside_functions():
         "torchvision",
         "timm",
         "umap",
-        "pynndescent",
+        "faiss",
         "plotly",
         "pillow_heif",
     }
