@@ -23,7 +23,7 @@ test: $(VENV)/.test  ## run all tests
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal --ignore tests/browser $(PYTEST_ARGS)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/browser $(PYTEST_ARGS)
 
-check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: under two minutes
+check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: about three minutes
 	@$(MAKE) --no-print-directory -j 2 lint fast
 
 fast: $(VENV)/.test  ## the fast tests

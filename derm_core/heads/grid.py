@@ -40,10 +40,8 @@ CURVES = (
 )
 AXES = ("learning_rate", "weight_decay")
 MOST_STEPS = 128  # of an epoch, from which on a step takes more images
-MANY_IMAGES = (
-    2**14
-)  # training images from which on curves are measured after every second epoch; of
-VERY_MANY_IMAGES = 2**16  # these after every fourth
+MANY_IMAGES = 2**14  # training images: of more, curves are measured after every second epoch
+VERY_MANY_IMAGES = 2**16  # and of more than these after every fourth
 GROUP_BYTES = 2**19  # of the weights that train as one on a CPU; four times that with all they need
 HEAD_NAMES = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
 
