@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -251,10 +252,12 @@ def _main() -> None:
 def _decode_chunks(chunks: Sequence[Chunk], work: _Pass) -> Iterator[tuple[int, list[DecodedFile]]]:
     """Results of all chunks as they finish, with a bounded number of chunks in flight."""
     processes = min(work.processes, len(chunks))
-    how = (work.arrays, work.interpolation)
+    read = partial(
+        read_chunk, arrays=work.arrays, count=len(work.paths), interpolation=work.interpolation
+    )
     if processes <= 1:
-        for start, paths in chunks:
-            yield read_chunk(start, paths, *how)
+        for chunk in chunks:
+            yield read(*chunk)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context, parent = multiprocessing.get_context(method), os.getpid()
@@ -262,11 +265,11 @@ def _decode_chunks(chunks: Sequence[Chunk], work: _Pass) -> Iterator[tuple[int, 
     try:
         remaining = iter(chunks)
         first = islice(remaining, 4 * processes)
-        pending = {pool.submit(read_chunk, *chunk, *how) for chunk in first}
+        pending = {pool.submit(read, *chunk) for chunk in first}
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for chunk in islice(remaining, len(finished)):
-                pending.add(pool.submit(read_chunk, *chunk, *how))
+                pending.add(pool.submit(read, *chunk))
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -282,9 +285,10 @@ def read_chunk(
     start: int,
     paths: Sequence[str],
     arrays: Mapping[int, Path],
+    count: int,
     interpolation: str = "bicubic",
 ) -> tuple[int, list[DecodedFile]]:
-    """Decode some files and store their pixels from row `start` on; returns `start` and the files."""
+    """Decode some files and store their pixels from row `start` of `count` on; returns `start` and the files."""
     files = []
     pixels = {size: np.zeros((len(paths), size, size, 3), np.uint8) for size in arrays}
     for i, path in enumerate(paths):
@@ -301,7 +305,7 @@ def read_chunk(
     try:
         for size, array in arrays.items():
             with open(array, "r+b") as handle:
-                handle.seek(-_bytes_from(array, start, size), os.SEEK_END)
+                handle.seek(-(count - start) * size * size * 3, os.SEEK_END)
                 handle.write(pixels[size].data)
     except OSError as error:
         raise DataError(
@@ -309,14 +313,6 @@ def read_chunk(
             "the command to go on from here."
         ) from error
     return start, files
-
-
-def _bytes_from(path: Path, start: int, size: int) -> int:
-    """Bytes between row `start` and the end of an array file, whose header has any length."""
-    with open(path, "rb") as handle:
-        np.lib.format.read_magic(handle)
-        shape, _, _ = np.lib.format.read_array_header_1_0(handle)
-    return (shape[0] - start) * size * size * 3
 
 
 if __name__ == "__main__":

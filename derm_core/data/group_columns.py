@@ -83,7 +83,8 @@ def _may_be_ids(name: str, values: Sequence[str]) -> bool:
 def _shortened(name: str, values: Sequence[str]) -> list[str]:
     """A caution where a spreadsheet has turned long numbers into 1.23457E+11."""
     count = sum(
-        bool(re.fullmatch(r"\d(?:[.,]\d+)?E\+\d+", value, re.IGNORECASE)) for value in values
+        "+" in value and bool(re.fullmatch(r"\d(?:[.,]\d+)?E\+\d+", value, re.IGNORECASE))
+        for value in values
     )
     if count < len(values) / 2:
         return []

@@ -17,14 +17,16 @@ Key = tuple[str, str]  # kind and id
 
 def group_key(image: ListedImage) -> Key:
     """The kind and id that an image is grouped by before groups are joined."""
-    known = ((kind, image.known(kind)) for kind in GROUPS)
-    return next(((kind, name) for kind, name in known if name), ("image", image.image_id))
+    for kind in GROUPS:
+        if name := image.known(kind):
+            return kind, name
+    return "image", image.image_id
 
 
 def find_groups(
     images: Sequence[ListedImage], contents: Sequence[str], same_lesion: Iterable[tuple[str, str]]
-) -> list[str]:
-    """A readable group name for each image.
+) -> tuple[list[str], dict[str, int]]:
+    """A readable group name for each image, and how many images are grouped by patient, lesion or image.
 
     Images of equal content and images of a pair join their groups (union-find); a joined group
     has the first of its names in sorting order.
@@ -53,10 +55,13 @@ def find_groups(
             join(key_of[a], key_of[b])
     first_of: dict[str, Key] = {}
     for content, key in zip(contents, keys, strict=True):
-        join(first_of.setdefault(content, key), key)
+        first = first_of.setdefault(content, key)
+        if first != key:
+            join(first, key)
     roots = [root(key) for key in keys]
     uses = Counter(name for _, name in set(roots))
-    return [name if uses[name] == 1 else f"{kind} {name}" for kind, name in roots]
+    names = [name if uses[name] == 1 else f"{kind} {name}" for kind, name in roots]
+    return names, dict(Counter(kind for kind, _ in keys))
 
 
 def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImage], list[str]]:

@@ -54,11 +54,10 @@ ENDING = re.compile(
     re.IGNORECASE,
 )
 BEGINNING = re.compile(rf"^(?:thumb|thumbnail|tn|synophoto|{MASKS}|{BESIDE})[ _-]+", re.IGNORECASE)
-# Without a match in any name of a folder, none of them needs to be looked at.
-TELLING = re.compile(
-    rf"{MASKS}|attribute_|{BESIDE}|thumb|tn[ _-]|synophoto|small|preview|\d{{2}}x\d{{2}}",
-    re.IGNORECASE,
-)
+# A name that ENDING or BEGINNING fits has one of these words, or numbers with an x between them.
+TELLING = "mask seg superpixel attribute_ lesion roi gt truth binary bw annot contour label".split()
+TELLING += "overlay heatmap cam saliency thumb tn synophoto small preview".split()
+SIZE = re.compile(r"\dx\d")
 FOLDER_WORDS = {*MASKS.split("|"), "mask", "masks", "masken", "groundtruth", "thumbnails"}
 FOLDER_WORDS |= {"annotation", "annotations"}
 # Words that name such folders where they stand alone: "thumb eczema" may be a class.
@@ -241,7 +240,7 @@ def _leave_out_non_photos(files: FolderFiles) -> None:
         members[folder].append(stem(name))
         stems[members[folder][-1].casefold()].add(folder)
     by_folder = _mask_folders(members, stems)
-    telling = {folder for folder, names in members.items() if TELLING.search("\n".join(names))}
+    telling = {folder for folder, names in members.items() if _has_telling_name(names)}
     photos = []
     for path in files.images:
         folder, _, name = path.rpartition("/")
@@ -275,6 +274,12 @@ def images_in_zip(path: Path) -> list[str]:
     with zipfile.ZipFile(path) as archive:
         names = [member.filename for member in archive_members(path, archive).values()]
     return sorted(name for name in names if name.lower().endswith(IMAGE_SUFFIXES))
+
+
+def _has_telling_name(names: Sequence[str]) -> bool:
+    """Whether any name may be that of a mask or thumbnail: else none of them has to be looked at."""
+    text = "\n".join(names).casefold()
+    return any(word in text for word in TELLING) or bool(SIZE.search(text))
 
 
 def _kind_of_file(name: str, stems: dict[str, set[str]]) -> str | None:

@@ -45,9 +45,14 @@ class ImageNames:
         self.files = files
         self._images = set(files.images)
         self._by_key: dict[str, list[str]] = defaultdict(list)
-        self._stems = {path: stem(path.rpartition("/")[2]) for path in files.images}
         for path in files.images:
             self._by_key[key(path)].append(path)
+        # Names without suffix of files whose key no other file has: what most tables' ids are.
+        self._ids = {
+            stem(path.rpartition("/")[2]): path
+            for path, *others in self._by_key.values()
+            if not others
+        }
         self._by_number: dict[str, list[str]] | None = None
         self._searches = 0
 
@@ -63,9 +68,8 @@ class ImageNames:
                 below the root or of another machine, a file name or an id.
             base: relative path of the table's folder.
         """
-        only = self._by_key.get(key(text), ())
-        if len(only) == 1 and text == self._stems.get(only[0]):
-            return Match(only[0])  # an id that is the name of one file
+        if text in self._ids:
+            return Match(self._ids[text])
         path = clean(text)
         if posixpath.isabs(path) and (inside := self._below_root(path)):
             path = inside
@@ -165,7 +169,7 @@ def clean(text: str) -> str:
 def key(text: str) -> str:
     """A path's file name without suffix, case and the different Unicode forms of a letter."""
     name = text.replace("\\", "/").rpartition("/")[2].strip()
-    while (shorter := stem(name)) != name:  # also "a.jpg.jpg"
+    while "." in name and (shorter := stem(name)) != name:  # also "a.jpg.jpg"
         name = shorter
     return _fold(name)
 

@@ -14,7 +14,7 @@ from ..formatting import listed
 from . import medmnist
 from .cautions import cautions
 from .facts import ListedImage
-from .groups import complete_patients, find_groups, group_key, without_placeholders
+from .groups import complete_patients, find_groups, without_placeholders
 from .image_ids import ImageIds
 from .import_options import ImportOptions, ImportSource
 from .layouts import Layout, find_layout
@@ -78,8 +78,7 @@ def preview_import(path: str | Path, options: ImportOptions | None = None) -> Im
             by_class[image.label or ""].append(image.path)
     splits = Counter(image.known("official_split") or "" for image in images)
     labels = [image.label for image in images]
-    groups = find_groups(images, ids, listing.same_lesion)
-    kinds = Counter(group_key(image)[0] for image in images)
+    groups, kinds = find_groups(images, ids, listing.same_lesion)
     notes = [*listing.notes, *_masks(layout, images)]
     notes += [f"Caution: {text}" for text in cautions(labels, groups, ids, kinds)]
     columns = (table.spell(column) for table in tables for column in table.columns)
@@ -89,7 +88,7 @@ def preview_import(path: str | Path, options: ImportOptions | None = None) -> Im
         class_counts=class_counts(labels, listing.classes),
         unlabelled=labels.count(None),
         groups=len(set(groups)),
-        group_kinds=dict(kinds),
+        group_kinds=kinds,
         splits=dict(splits) if set(splits) - {""} else {},
         notes=tuple(notes),
         skipped=tuple(listing.skipped),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from ..records import to_json
 from ..workspace import DatasetPaths, Workspace
 from . import medmnist
 from .cautions import cautions, groups_known
-from .columns import ATTRIBUTES
+from .columns import ATTRIBUTES, GROUPS
 from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .facts import ListedImage
-from .groups import find_groups, group_key
+from .groups import find_groups
 from .import_options import ImportOptions, ImportSource
 from .import_preview import check_listing, class_counts, complete_listing
 from .layouts import Layout, find_layout
@@ -106,8 +107,7 @@ def import_dataset(
     started = time.monotonic()
     paths = workspace.dataset(name)
     paths.require_own()
-    layout = find_layout(Path(path), options)
-    _refuse_other_source(paths, layout)
+    layout = _find_layout(Path(path), options, paths)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold(paths.root / "import.lock", PATIENCE_SECONDS) as alone:
         if not alone:
@@ -155,16 +155,20 @@ def _import_masks(
     return info.masks, (str(info), *info.notes)
 
 
-def _refuse_other_source(paths: DatasetPaths, layout: Layout) -> None:
+def _find_layout(path: Path, options: ImportOptions | None, paths: DatasetPaths) -> Layout:
+    """The layout of a data set. Raises DataError where the dataset at `paths` is another one's."""
+    with _garbage_collection_off():
+        layout = find_layout(path, options)
     try:
         source = read_info(paths).source
     except (DataError, NotFound):
-        return  # damaged: importing again repairs it
+        return layout  # new, or damaged: importing again repairs it
     if source != str(layout.source):
         raise DataError(
             f"Dataset {paths.name} exists already and comes from {source}; choose another name, "
             "or delete it first."
         )
+    return layout
 
 
 def _import(
@@ -176,13 +180,14 @@ def _import(
     progress: Progress | None,
 ) -> Dataset:
     started = time.monotonic()
-    if layout.array is not None:
-        listing, progress = medmnist.unpack(layout.array, paths.images, progress)
-    else:
-        listing = complete_listing(layout)
-    check_listing(layout, listing)
-    files = [image.path for image in listing.images]
-    key = _listing_key(listing, source_key(files, ()))
+    with _garbage_collection_off():
+        if layout.array is not None:
+            listing, progress = medmnist.unpack(layout.array, paths.images, progress)
+        else:
+            listing = complete_listing(layout)
+        check_listing(layout, listing)
+        files = [image.path for image in listing.images]
+        key = _listing_key(listing, source_key(files, ()))
     existing = _unchanged(workspace, paths, key)
     if existing is not None:
         for size in sizes:
@@ -196,12 +201,25 @@ def _import(
         processes=processes,
         progress=progress,
     )
-    frame, info = _manifest(layout, listing, decoded, key, started)
+    with _garbage_collection_off():
+        frame, info = _manifest(layout, listing, decoded, key, started)
     dataset = save_dataset(workspace, paths.name, frame, info)
     for size in sizes:
         write_store(dataset, size, decoded)
     decoded.discard()
     return dataset
+
+
+@contextlib.contextmanager
+def _garbage_collection_off() -> Iterator[None]:
+    """While millions of objects that stay are made: each search for garbage would look at all of them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _listing_key(listing: Listing, files_key: str) -> str:
@@ -242,9 +260,8 @@ def _manifest(
             f"{skipped[0].path}: {skipped[0].reason}"
         )
     frame = pd.DataFrame(rows)
-    frame["group"] = find_groups(images, frame["sha256"].tolist(), listing.same_lesion)
-    kinds = Counter(group_key(image)[0] for image in images)
-    lesions, patients = ({image.known(kind) for image in images} for kind in ("lesion", "patient"))
+    frame["group"], kinds = find_groups(images, frame["sha256"].tolist(), listing.same_lesion)
+    patients, lesions = (frame[kind].nunique() if kind in frame else 0 for kind in GROUPS)
     known = [name for name in (*IDS, *ATTRIBUTES) if name in frame and frame[name].notna().any()]
     present = set(frame["label"].dropna())
     license, citation = terms_of_use(layout, listing)
@@ -258,9 +275,9 @@ def _manifest(
         created=time.time(),
         source_key=source_key,
         seconds=time.monotonic() - started,
-        lesions=len(lesions - {None}),
-        patients=len(patients - {None}),
-        group_kinds=dict(kinds),
+        lesions=lesions,
+        patients=patients,
+        group_kinds=kinds,
         known_pairs=len(listing.same_lesion),
         license=license,
         citation=citation,
@@ -269,7 +286,7 @@ def _manifest(
     return frame[[*CORE, *known]], info
 
 
-def _notes(frame: pd.DataFrame, kinds: Counter[str]) -> list[str]:
+def _notes(frame: pd.DataFrame, kinds: Mapping[str, int]) -> list[str]:
     notes = []
     copies = len(frame) - frame["sha256"].nunique()
     if copies:

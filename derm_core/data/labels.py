@@ -7,6 +7,7 @@ import math
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from ..errors import DataError
 from .columns import class_name, is_missing, plain, words
@@ -138,6 +139,7 @@ def one_spelling(cells: Sequence[str | None]) -> tuple[list[str | None], list[st
     return [None if text is None else chosen[same_class(text)] for text in cells], notes
 
 
+@lru_cache(maxsize=100_000)  # a column has few different values, and many rows
 def same_class(name: str) -> str:
     """What spellings of one class have in common."""
     text = unicodedata.normalize("NFKC", name).casefold()

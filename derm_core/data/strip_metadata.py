@@ -26,6 +26,7 @@ MARKER = re.compile(rb"\xff([\x01-\xfe])")
 SCAN_END = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # restart markers lie inside a scan
 ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a segment
 START_OF_SCAN, END_OF_IMAGE, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 TABLES = range(0xE0)  # markers below the application segments: frame, quantisation and code tables
 COLOUR_TRANSFORMS = (0xE0, 0xEE)  # JFIF and Adobe
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
@@ -52,31 +53,36 @@ def strip_metadata(data: bytes) -> tuple[bytes, int | None]:
 
 
 def _strip_jpeg(data: bytes) -> tuple[bytes, int]:
-    parts: list[bytes | memoryview] = [b"\xff\xd8"]
+    view, parts = memoryview(data), list[memoryview]()
+    begin = 0  # of the part that stays as it is
     place, orientation, pixels = 2, 1, 0
     for _ in range(MAX_SEGMENTS):
         marker = MARKER.search(data, place)
-        if marker is None or marker[1][0] == END_OF_IMAGE:
+        if marker is None or (kind := marker[1][0]) == END_OF_IMAGE:
             return data[:64], orientation  # no pixels: the decoder reports that
-        place, kind = marker.end(), marker[1][0]
-        if kind in ALONE:
-            continue
-        length = int.from_bytes(data[place : place + 2], "big")
-        body = data[place + 2 : place + length]
+        start = marker.end()
+        end = start + max(int.from_bytes(data[start : start + 2], "big"), 2)
+        if marker.start() > place:  # bytes that belong to no segment
+            parts.append(view[begin:place])
+            begin = marker.start()
         if kind == START_OF_SCAN:
-            _check_scans(data, place, pixels)
-            return b"".join([*parts, b"\xff\xda", memoryview(data)[place:]]), orientation
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC) and len(body) >= 5:
-            pixels = int.from_bytes(body[1:3], "big") * int.from_bytes(body[3:5], "big")
-        if kind == APP1 and orientation == 1:
+            _check_scans(data, start, pixels)
+            return b"".join([*parts, view[begin:]]) if begin else data, orientation
+        if kind in FRAMES and min(end, len(data)) >= start + 7:
+            height, width = struct.unpack_from(">HH", data, start + 3)
+            pixels = height * width
+        elif kind == APP1 and orientation == 1:
+            body = data[start + 2 : end]
             if body.startswith(EXIF):
                 orientation = exif_orientation(body)
             elif body.startswith(XMP):
                 orientation = xmp_orientation(body)
-        is_profile = kind == APP2 and body.startswith(b"ICC_PROFILE\0")
-        if kind in TABLES or kind in COLOUR_TRANSFORMS or is_profile:
-            parts.append(b"\xff" + marker[1] + data[place : place + max(length, 2)])
-        place += max(length, 2)
+        place = start if kind in ALONE else end
+        is_profile = kind == APP2 and data.startswith(b"ICC_PROFILE\0", start + 2, end)
+        is_needed = kind in TABLES or kind in COLOUR_TRANSFORMS or is_profile
+        if kind in ALONE or not is_needed:
+            parts.append(view[begin : marker.start()])
+            begin = place
     raise ValueError(f"more than {MAX_SEGMENTS:,} parts before its pixels")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from derm_core.data import columns
+from derm_core.data import columns, image_files
 from derm_core.data.group_columns import group_columns
 from derm_core.data.image_files import scan
 from derm_core.data.image_names import ImageNames
@@ -95,3 +95,19 @@ def test_every_attribute_has_column_names():
     assert set(columns.ATTRIBUTES) < set(columns.COLUMNS)
     names = [name for names in columns.COLUMNS.values() for name in names]
     assert len(set(names)) == len(names) and all(name == columns.plain(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"photo_{word}" for word in image_files.MASKS.split("|")),
+        *(f"PHOTO {word.upper()}" for word in image_files.BESIDE.replace("s?", "").split("|")),
+        *("photo_attribute_globules", "photo_thumb", "photo_thumbnail", "photo.small"),
+        *("photo-preview", "photo_64x64", "photomask", "photo_mask (2)"),
+        *("tn_photo", "thumb_photo", "synophoto photo", "seg_photo"),
+    ],
+)
+def test_a_mask_or_thumbnail_beside_its_photo_is_left_out(tmp_path, name):
+    for file in ("photo", name.replace(" ?", " "), "other"):
+        (tmp_path / f"{file}.png").touch()
+    assert scan(tmp_path).images == ["other.png", "photo.png"]

@@ -58,7 +58,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(workspace, monkeypatch):
     monkeypatch.setattr(
         decode_all,
         "read_chunk",
-        lambda start, paths, *how: decoded.extend(paths) or read(start, paths, *how),
+        lambda start, paths, **how: decoded.extend(paths) or read(start, paths, **how),
     )
     _, (_, store) = run(open_images(workspace, "little", 16))
     assert len(store) == 60 and store.images.any(axis=(1, 2, 3)).all() and len(decoded) <= 56

@@ -108,7 +108,9 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
         record.write('{"start": 128, "ro')  # torn by the interruption
     starts, real = [], decode_all.read_chunk
     monkeypatch.setattr(
-        decode_all, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest)
+        decode_all,
+        "read_chunk",
+        lambda start, *a, **how: starts.append(start) or real(start, *a, **how),
     )
     decoded = decode_images(tmp_path / "work", paths, [8], key=key, processes=1)
     assert starts == [128, 192] and decoded.readable.all()
