@@ -102,13 +102,14 @@ class Resamples:
             jackknife_first: which of the two draws first; published intervals rest on the order.
         """
         rng = np.random.default_rng(stream_seed(seed, *stream))
+        strata = _jackknife_strata(design)
+        weights = np.ones((count + len(strata), len(design.stratum)), np.float32)
         if jackknife_first:
-            blocks, strata = jackknife_weights(design, rng)
-            boot = bootstrap_weights(design, count, rng)
-        else:
-            boot = bootstrap_weights(design, count, rng)
-            blocks, strata = jackknife_weights(design, rng)
-        return cls(design, np.concatenate([boot, blocks]), strata)
+            _leave_out_blocks(design, weights[count:], rng)
+        _resample_groups(design, weights[:count], rng)
+        if not jackknife_first:
+            _leave_out_blocks(design, weights[count:], rng)
+        return cls(design, weights, strata)
 
     def components(self, values: np.ndarray) -> list[Component]:
         """Variance over groups of a value under each weighting, (R + J, S) by seed or (R + J,)."""
@@ -123,13 +124,18 @@ def bootstrap_weights(design: Design, resamples: int, rng: np.random.Generator) 
     where drawing m would make them (m − 1)/m too small. A class with a single group keeps weight 1.
     """
     weights = np.ones((resamples, len(design.stratum)), np.float32)
+    _resample_groups(design, weights, rng)
+    return weights
+
+
+def _resample_groups(design: Design, weights: np.ndarray, rng: np.random.Generator) -> None:
+    """Write the weights of `bootstrap_weights` over ones (R, M)."""
     for members in _strata(design):
         m = len(members)
-        for start in range(0, resamples if m > 1 else 0, ROWS_AT_ONCE):
+        for start in range(0, len(weights) if m > 1 else 0, ROWS_AT_ONCE):
             part = weights[start : start + ROWS_AT_ONCE]
             drawn = rng.multinomial(m - 1, np.full(m, 1 / m), size=len(part))
             part[:, members] = drawn * (m / (m - 1))
-    return weights
 
 
 def jackknife_weights(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -137,18 +143,28 @@ def jackknife_weights(design: Design, rng: np.random.Generator) -> tuple[np.ndar
 
     Blocks are single groups, or BLOCKS random parts of a class with more groups than that.
     """
-    rows, strata = [], []
+    strata = _jackknife_strata(design)
+    weights = np.ones((len(strata), len(design.stratum)), np.float32)
+    _leave_out_blocks(design, weights, rng)
+    return weights, strata
+
+
+def _jackknife_strata(design: Design) -> np.ndarray:
+    """(J,) the class of each jackknife block; a class with a single group has none."""
+    blocks = np.where(design.sizes > 1, np.minimum(design.sizes, BLOCKS), 0)
+    return np.repeat(np.arange(design.classes), blocks)
+
+
+def _leave_out_blocks(design: Design, weights: np.ndarray, rng: np.random.Generator) -> None:
+    """Write the weights of `jackknife_weights` over ones (J, M)."""
+    rows = iter(weights)
     for members in _strata(design):
-        blocks = min(len(members), BLOCKS)
-        if blocks < 2:
+        if len(members) < 2:
             continue
-        for block in np.array_split(rng.permutation(members), blocks):
-            row = np.ones(len(design.stratum), np.float32)
+        for block in np.array_split(rng.permutation(members), min(len(members), BLOCKS)):
+            row = next(rows)
             row[members] = len(members) / (len(members) - len(block))
             row[block] = 0
-            rows.append(row)
-            strata.append(design.stratum[members[0]])
-    return (np.array(rows, np.float32).reshape(-1, len(design.stratum)), np.array(strata, np.int64))
 
 
 def _strata(design: Design) -> list[np.ndarray]:
