@@ -6,7 +6,8 @@ Each size has a fresh workspace, and each part runs as the product runs it, in a
 that has imported what it needs:
 
     import       the import at 64 px, whose seconds are also compared with a bare loop that decodes and
-                 resizes the same files (`import_ratio`, as in `benchmarks import`)
+                 resizes the same files (`import_ratio`, as in `benchmarks import`), measured before
+                 and after it
     audit        classes, groups and leaks of the dataset and its split
     features     one extractor (`--arm`, by default ResNet-18 to stage 3 without training)
     heads        a study's heads: 3 arms x 5 seeds x the grid of 20 settings, widened where a choice lies
@@ -58,7 +59,7 @@ STAGES = (
     "map",
     "data_issues",
 )
-PARTS = ("bare", "import", "audit", "features", "study", "map")
+PARTS = ("bare", "import", "bare", "audit", "features", "study", "map")
 LIMITS = {
     "exponent": 1.15,
     "exponent_map": 1.3,
@@ -106,14 +107,18 @@ def _number(text: str) -> int:
 def one_size(
     parts: Parts, generated: Path, views: Sequence[images.View]
 ) -> dict[str, dict[str, Any]]:
-    """What each stage took at one number of images, by its name; `bare` is the bare loop."""
+    """What each stage took at one number of images, by its name; `bare` is the mean bare loop."""
     paths = images.write_data_set(parts.folder / "data", generated, views)
     images.read_all(paths)
     stages: dict[str, dict[str, Any]] = {}
     for name in PARTS:
         for stage in parts.run(name):
-            stages[stage["stage"]] = stage
             print(f"{len(views)} images, {json.dumps(stage)}", file=sys.stderr)
+            earlier = stages.get(stage["stage"], stage)
+            stages[stage["stage"]] = {
+                **stage,
+                "seconds": (earlier["seconds"] + stage["seconds"]) / 2,
+            }
     return stages
 
 
