@@ -177,7 +177,7 @@ def _walk(files: FolderFiles, relative: str, depth: int) -> None:
         name = entry.name
         if name.startswith(".") or name.lower() in JUNK:
             continue
-        path = posixpath.join(relative, name)
+        path = f"{relative}/{name}" if relative else name
         if not path.isprintable():  # undecodable bytes or control characters
             files.refused[ascii(path)] = (
                 "the name of the file or its folder is not readable text; rename it"

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .image_files import FolderFiles, stem
 
@@ -21,8 +21,7 @@ ZEROS = "zeros before numbers"
 NEAREST = 3  # reasons that name the nearest file: a search among all names each
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """The file that a cell names.
 
     Attributes:

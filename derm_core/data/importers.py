@@ -22,7 +22,7 @@ from ..workspace import DatasetPaths, Workspace
 from . import medmnist
 from .cautions import cautions, groups_known
 from .columns import ATTRIBUTES, GROUPS
-from .decode_all import DecodedImages, Progress, decode_images, source_key
+from .decode_all import DecodedFile, DecodedImages, Progress, decode_images, source_key
 from .facts import ListedImage
 from .groups import find_groups
 from .import_options import ImportOptions, ImportSource
@@ -244,22 +244,23 @@ def _manifest(
     """The manifest of the readable images, and the description of the dataset."""
     skipped = list(listing.skipped)
     images: list[ListedImage] = []
-    rows = []
+    read: list[DecodedFile] = []
     for image, file in zip(listing.images, decoded.files, strict=True):
         if file.sha256 is None:
             path = image.path.removeprefix(f"{layout.files.root}/" if layout.files else "")
             skipped.append(Skipped(path, file.reason or ""))
         else:
             images.append(image)
-            size = {"sha256": file.sha256, "width": file.width, "height": file.height}
-            rows.append({**image.row(), **size})
-    if not rows:
+            read.append(file)
+    if not images:
         decoded.discard()
         raise DataError(
             f"None of the {len(skipped)} images of {layout.source.name} can be read; the first: "
             f"{skipped[0].path}: {skipped[0].reason}"
         )
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([image.row() for image in images])
+    for name in ("sha256", "width", "height"):
+        frame[name] = [getattr(file, name) for file in read]
     frame["group"], kinds = find_groups(images, frame["sha256"].tolist(), listing.same_lesion)
     patients, lesions = (frame[kind].nunique() if kind in frame else 0 for kind in GROUPS)
     known = [name for name in (*IDS, *ATTRIBUTES) if name in frame and frame[name].notna().any()]

@@ -208,8 +208,9 @@ def _as_table(path: Path, records: list[list[str]], notes: Sequence[str]) -> Tab
                     f"{path.name}, record {line}: {len(record)} values for {len(columns)} columns."
                 )
             record = record[: len(columns)]  # empty cells to the right of a spreadsheet's columns
-        cells = zip(columns, record, strict=True)
-        rows.append({name: value.strip() for name, value in cells if name})
+        row = dict(zip(columns, map(str.strip, record), strict=True))
+        row.pop("", None)  # of columns without a name
+        rows.append(row)
     spelled = {name.lower(): name for name in header if name}
     return Table(path, named, rows, spelled, tuple(notes), tuple(header))
 
