@@ -20,9 +20,9 @@ def saved(page, button) -> tuple[str, bytes]:
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
-def camera(page):
+def camera(page, title: str = "Download plot as a PNG"):
     page.locator(".js-plotly-plot").first.hover()
-    return page.locator('.modebar-btn[data-title^="Download plot"]').first
+    return page.locator(f'.modebar-btn[data-title="{title}"]').first
 
 
 def test_a_chart_leaves_as_picture_table_and_code(page, furnished_app):
@@ -42,5 +42,7 @@ def test_a_chart_leaves_as_picture_table_and_code(page, furnished_app):
     page.get_by_test_id("stPopoverBody").get_by_text("SVG", exact=True).click()
     calm(page)
     page.keyboard.press("Escape")
-    name, picture = saved(page, camera(page))
+    # The button's title names the format only of PNG: it changes once the chart is drawn anew.
+    camera(page, "Download plot").wait_for()
+    name, picture = saved(page, camera(page, "Download plot"))
     assert name == "images-by-class-and-split.svg" and picture.startswith(b"<svg")
